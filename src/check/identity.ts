@@ -1,0 +1,116 @@
+import { createHmac, randomBytes } from 'node:crypto';
+import { isDependencyError } from '../dependency-error.ts';
+import type { Secret } from '../secret.ts';
+import { bounded } from './deadline.ts';
+import { type JwtClaims, type JwtScreenOptions, screenJwt } from './jwt.ts';
+import { type Denied, denied, isDenied } from './outcome.ts';
+import type { Principal, ReviewedUser } from './principal.ts';
+import type { ReviewCache } from './review-cache.ts';
+
+/**
+ * Port: one TokenReview with our audience. Denied: the API server does not call the token authenticated for
+ * it. Throws DependencyError: nobody could tell. Has a deadline of its own and is safe to repeat.
+ */
+export type Authenticate = (token: Secret) => Promise<ReviewedUser | Denied>;
+
+/**
+ * Port: is the token signed by a key of the API server? `unknown` when its keys can't be had: the TokenReview
+ * then decides alone.
+ */
+export type VerifySignature = (token: Secret) => Promise<'valid' | 'invalid' | 'unknown'>;
+
+export interface IdentityOptions {
+  readonly screen: JwtScreenOptions;
+  /** Absent: signatures are left to the TokenReview. */
+  readonly verifySignature?: VerifySignature;
+  readonly authenticate: Authenticate;
+  readonly cache: ReviewCache<Principal>;
+  readonly now: () => number;
+}
+
+export type Identify = (
+  token: Secret,
+  deadlineAtMs: number,
+) => Principal | Denied | Promise<Principal | Denied>;
+
+/** Token → Principal: known, else screened, else its signature checked, else reviewed. */
+export function createIdentify(options: IdentityOptions): Identify {
+  const { screen, verifySignature, authenticate, cache, now } = options;
+  const keyOf = createTokenKey();
+
+  async function review(token: Secret, claims: JwtClaims | undefined): Promise<Principal | Denied> {
+    if (claims !== undefined && verifySignature !== undefined) {
+      const signature = await verifySignature(token);
+      if (signature === 'invalid') {
+        return denied('token_rejected', 'The access token was not signed by this cluster.');
+      }
+    }
+    const user = await authenticate(token);
+    if (!isDenied(user)) return principalFrom(user, claims);
+    const endedAtMs = claims?.expiresAtMs;
+    return endedAtMs !== undefined && endedAtMs <= now()
+      ? denied('token_expired', 'The access token has expired.')
+      : user;
+  }
+
+  return (token, deadlineAtMs) => {
+    const key = keyOf(token);
+    const known = cache.recall(key);
+    if (known !== undefined) return known;
+    const claims = screenJwt(token.reveal(), now(), screen);
+    if (claims !== undefined && isDenied(claims)) return claims;
+
+    const answer = cache.ask(key, () => review(token, claims));
+    if (!(answer instanceof Promise)) return answer;
+    const waiting = bounded(answer, deadlineAtMs, now(), () => cache.recallStale(key) ?? unavailable());
+    return waiting.catch((error: unknown) => {
+      if (isDependencyError(error)) return unavailable(error);
+      throw error;
+    });
+  };
+}
+
+function unavailable(cause?: unknown): Denied {
+  const retryAfterMs = isDependencyError(cause) ? (cause.retryAfterMs ?? 1000) : 1000;
+  return denied('identity_unavailable', 'The access token can not be checked right now.', {
+    retryAfterMs,
+    cause: cause ?? 'the deadline of the check ran out',
+  });
+}
+
+function principalFrom(user: ReviewedUser, claims: JwtClaims | undefined): Principal {
+  const account = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(user.username);
+  const [, namespace, name] = account ?? [];
+  const uid = claims?.serviceAccountUid ?? user.uid;
+  return {
+    ...user,
+    ...(namespace !== undefined && name !== undefined && { serviceAccount: { namespace, name, uid } }),
+    ...(claims?.secret !== undefined && { secret: claims.secret }),
+    ...(claims?.jti !== undefined && { jti: claims.jti }),
+    ...(claims?.issuedAtMs !== undefined && { issuedAtMs: claims.issuedAtMs }),
+    ...(claims?.expiresAtMs !== undefined && { expiresAtMs: claims.expiresAtMs }),
+  };
+}
+
+/** Lifetimes of what a TokenReview said, for the cache. */
+export function principalLifetime(ttlMs: number, staleIfErrorMs: number) {
+  return {
+    /** Never past the token's own end. */
+    ttlMs: (principal: Principal, nowMs: number) =>
+      Math.min(ttlMs, (principal.expiresAtMs ?? Number.POSITIVE_INFINITY) - nowMs),
+    /** Never past the token's own end; never for opaque tokens, whose end nobody knows. */
+    staleMs: (principal: Principal, endedAtMs: number) =>
+      principal.expiresAtMs === undefined
+        ? 0
+        : Math.max(0, Math.min(staleIfErrorMs, principal.expiresAtMs - endedAtMs)),
+  };
+}
+
+/**
+ * The cache key of a token: an HMAC under a key that lives and dies with this process, so that neither a heap
+ * dump nor a look-up by somebody else's hash gives a token away.
+ */
+export function createTokenKey(): (token: Secret) => string {
+  const key = randomBytes(32);
+  return (token) => createHmac('sha256', key).update(token.reveal()).digest('base64');
+}

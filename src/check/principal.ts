@@ -1,0 +1,25 @@
+/** A ServiceAccount that a token speaks for. */
+export interface ServiceAccountIdentity {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+}
+
+/** What a TokenReview says of a caller (`authentication.k8s.io/v1` UserInfo). */
+export interface ReviewedUser {
+  readonly username: string;
+  readonly uid: string;
+  readonly groups: readonly string[];
+  readonly extra: Readonly<Record<string, readonly string[]>>;
+}
+
+/** A caller whose identity is established, with what its token says of itself. */
+export interface Principal extends ReviewedUser {
+  readonly serviceAccount?: ServiceAccountIdentity;
+  /** The Secret that the token is bound to, if it is: deleting it ends the token. */
+  readonly secret?: { readonly name: string; readonly uid: string };
+  readonly jti?: string;
+  readonly issuedAtMs?: number;
+  /** The token's own end. Absent for opaque tokens, which do not say. */
+  readonly expiresAtMs?: number;
+}

@@ -1,0 +1,147 @@
+import { LRUCache } from 'lru-cache';
+import { isDependencyError } from '../dependency-error.ts';
+import { type Denied, isDenied } from './outcome.ts';
+
+export type CacheEvent = 'hit' | 'denied_hit' | 'miss' | 'coalesced' | 'stale' | 'evicted';
+
+export interface ReviewCacheOptions<Yes extends object> {
+  /** Entries that said yes, at most. */
+  readonly maxEntries: number;
+  /** Entries that said no, in a store of their own so that a flood of them pushes no yes out. */
+  readonly maxDenials: number;
+  /** How long a yes holds, in milliseconds from now; at most 0 means that it is not remembered. */
+  readonly ttlMs: (yes: Yes, nowMs: number) => number;
+  /** How long a no holds, in milliseconds. */
+  readonly denialTtlMs: number;
+  /** How long past its end a yes may still be served while nobody can tell, in milliseconds. */
+  readonly staleMs: (yes: Yes, endedAtMs: number) => number;
+  /** In [0, 1); shortens each yes by up to a tenth, so that what was asked together is not asked again together. */
+  readonly random: () => number;
+  readonly now: () => number;
+  readonly observe: (event: CacheEvent) => void;
+}
+
+export interface ReviewCache<Yes extends object> {
+  /** What is known and still holds, without asking anybody. */
+  readonly recall: (key: string) => Yes | Denied | undefined;
+  /**
+   * What is known, else what `review` says: asked once for a key however many wait, remembered unless it
+   * throws. While the dependency can't tell, a yes that ran out is served for its stale time. Rejects with
+   * what `review` threw when nothing stale may be served.
+   */
+  readonly ask: (key: string, review: () => Promise<Yes | Denied>) => Yes | Denied | Promise<Yes | Denied>;
+  /** A yes that ran out but may be served while nobody can tell; for a caller that can't wait any longer. */
+  readonly recallStale: (key: string) => Yes | undefined;
+  /** Forgets every entry whose yes satisfies the predicate. */
+  readonly forget: (predicate: (yes: Yes) => boolean) => void;
+  readonly size: () => number;
+}
+
+interface Entry<Answer> {
+  readonly answer: Answer;
+  readonly endsAtMs: number;
+  readonly staleUntilMs: number;
+}
+
+/**
+ * Remembers verdicts, never faults; asks once. The LRU is only the store: lru-cache's own `fetch` ties every
+ * waiter to the first caller's signal, and its stale options would let an outage pass as a verdict.
+ */
+export function createReviewCache<Yes extends object>(options: ReviewCacheOptions<Yes>): ReviewCache<Yes> {
+  const { now, observe } = options;
+  const yeses = new LRUCache<string, Entry<Yes>>({
+    max: options.maxEntries,
+    dispose: (_entry, _key, reason) => {
+      if (reason === 'evict') observe('evicted');
+    },
+  });
+  const denials = new LRUCache<string, Entry<Denied>>({ max: options.maxDenials });
+  const pending = new Map<string, Promise<Yes | Denied>>();
+  /** True from a fault to the next answer: then nobody waits for an answer that they may do without. */
+  let faulting = false;
+  /** Counts what was forgotten, so that an answer asked for before is not remembered after. */
+  let forgettings = 0;
+
+  function recall(key: string): Yes | Denied | undefined {
+    const nowMs = now();
+    const yes = yeses.get(key);
+    if (yes !== undefined && nowMs < yes.endsAtMs) {
+      observe('hit');
+      return yes.answer;
+    }
+    const denial = denials.get(key);
+    if (denial !== undefined && nowMs < denial.endsAtMs) {
+      observe('denied_hit');
+      return denial.answer;
+    }
+    return undefined;
+  }
+
+  function recallStale(key: string): Yes | undefined {
+    const entry = yeses.get(key);
+    if (entry === undefined || now() >= entry.staleUntilMs) return undefined;
+    observe('stale');
+    return entry.answer;
+  }
+
+  function remember(key: string, answer: Yes | Denied): void {
+    const nowMs = now();
+    if (isDenied(answer)) {
+      yeses.delete(key);
+      denials.set(key, { answer, endsAtMs: nowMs + options.denialTtlMs, staleUntilMs: 0 });
+      return;
+    }
+    const ttlMs = options.ttlMs(answer, nowMs) * (1 - options.random() / 10);
+    if (ttlMs <= 0) return;
+    const endsAtMs = nowMs + ttlMs;
+    denials.delete(key);
+    yeses.set(key, { answer, endsAtMs, staleUntilMs: endsAtMs + options.staleMs(answer, endsAtMs) });
+  }
+
+  async function fly(key: string, review: () => Promise<Yes | Denied>): Promise<Yes | Denied> {
+    const askedAt = forgettings;
+    try {
+      const answer = await review();
+      faulting = false;
+      if (askedAt === forgettings) remember(key, answer);
+      return answer;
+    } catch (error) {
+      // Refused *us* (misconfigured), or a bug: nothing stale may hide that.
+      faulting = isDependencyError(error) && error.code !== 'misconfigured';
+      if (!faulting) yeses.delete(key);
+      const stale = recallStale(key);
+      if (stale !== undefined) return stale;
+      throw error;
+    } finally {
+      pending.delete(key);
+    }
+  }
+
+  return {
+    recall,
+    recallStale,
+    ask(key, review) {
+      const known = recall(key);
+      if (known !== undefined) return known;
+      let flight = pending.get(key);
+      if (flight === undefined) {
+        observe('miss');
+        flight = fly(key, review);
+        pending.set(key, flight);
+      } else {
+        observe('coalesced');
+      }
+      if (!faulting) return flight;
+      const stale = recallStale(key);
+      if (stale === undefined) return flight;
+      // Whoever takes the stale yes leaves the flight: its failure is already known as `faulting`.
+      flight.catch(() => undefined);
+      return stale;
+    },
+    forget(predicate) {
+      forgettings += 1;
+      for (const [key, entry] of yeses.entries()) if (predicate(entry.answer)) yeses.delete(key);
+    },
+    size: () => yeses.size,
+  };
+}

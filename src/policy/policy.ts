@@ -1,0 +1,51 @@
+/** What a window counts. */
+export type WindowUnit = 'requests' | 'tokens' | 'inputTokens' | 'outputTokens';
+
+/** Shadow counts and reports, and never denies. */
+export type EnforcementMode = 'enforce' | 'shadow';
+
+/** What a tier wants when the counters can not be reached. */
+export type OnStoreUnavailable = 'local' | 'deny' | 'allow';
+
+/**
+ * One limit over one window. Its identity is scope, unit and length: the limit itself can change while the
+ * counter stays.
+ */
+export interface WindowLimit {
+  /** `*` for all of a subject's requests; otherwise what narrows it. */
+  readonly scope: string;
+  readonly unit: WindowUnit;
+  /** Length of the window, in milliseconds. */
+  readonly windowMs: number;
+  /** Units in any window of that length, a whole number of at least 1. */
+  readonly limit: number;
+  readonly mode: EnforcementMode;
+}
+
+export interface Tier {
+  readonly name: string;
+  readonly displayName: string;
+  readonly description: string;
+  /** The higher level wins where groups of several tiers are held. */
+  readonly level: number;
+  /** 0 for the tier that wins over all others, then 1, and so on: level, then order in the document. */
+  readonly rank: number;
+  /** As written, and the implicit group of the tokens issued in the tier. */
+  readonly groups: readonly string[];
+  /** Windows of each subject of the tier; empty only where the document says `unlimited`. */
+  readonly windows: readonly WindowLimit[];
+  /** The longest lifetime of a token minted in the tier, in milliseconds; undefined leaves it to the cluster. */
+  readonly maxTokenLifetimeMs: number | undefined;
+}
+
+/** A policy document that was found valid as a whole: tiers and limits. Frozen; a change is another Policy. */
+export interface Policy {
+  /** In the order of the document. */
+  readonly tiers: readonly Tier[];
+  /** For each group, the highest tier that holds it. */
+  readonly tierByGroup: ReadonlyMap<string, Tier>;
+  /** For callers whose groups belong to no tier. */
+  readonly defaultTier: Tier | undefined;
+  /** Sentences for the operator: valid, but perhaps not meant. */
+  readonly warnings: readonly string[];
+}

@@ -1,0 +1,43 @@
+import { defineConfig } from 'vitest/config';
+
+/**
+ * Four projects, told apart by file name: `*.test.ts` hermetic (no network but loopback, nothing to
+ * install), `*.real.ts` against the real parts of test/real/, `*.soak.ts` for what takes longer than a
+ * minute, `*.vault.ts` for the real Vault.
+ */
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'hermetic', include: ['test/**/*.test.ts'], testTimeout: 10_000, hookTimeout: 20_000 } },
+      {
+        test: {
+          name: 'real',
+          include: ['test/**/*.real.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 180_000,
+          fileParallelism: false,
+          globalSetup: ['test/real/global-setup.ts'],
+        },
+      },
+      {
+        test: {
+          name: 'soak',
+          include: ['test/**/*.soak.ts'],
+          testTimeout: 1_800_000,
+          hookTimeout: 180_000,
+          fileParallelism: false,
+          globalSetup: ['test/real/global-setup.ts'],
+        },
+      },
+      {
+        test: {
+          name: 'vault',
+          include: ['test/**/*.vault.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 180_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});
