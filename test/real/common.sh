@@ -1,0 +1,65 @@
+# Shared by the setup scripts; sourced, never run. The caller sets `part`, the word its messages begin with.
+# A part is installed into $cache/<part>-<version>/, outside the clone, so that a fresh clone finds it again.
+
+set -euo pipefail
+
+real_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$real_dir/versions.env"
+cache=${TIERGATE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tiergate}
+mkdir -p "$cache"
+
+say() { printf '[%s] %s\n' "$part" "$*" >&2; }
+
+fail() {
+  say "FAILED: $*"
+  exit 1
+}
+
+# install_once NAME BUILD: runs `BUILD DIR`, which fills DIR, unless $cache/NAME is there already.
+# The rename comes last: what stands in the cache is whole, however the build ended. Two runs at the same
+# time wait for each other; the second finds the first one's work.
+install_once() {
+  local name=$1 build=$2 started=$SECONDS
+  [ -d "$cache/$name" ] && return
+  exec 9>"$cache/.$name.lock"
+  flock 9
+  if [ ! -d "$cache/$name" ]; then
+    # Holding the lock, nobody else can be at work in these: they are left-overs of a killed build.
+    rm -rf "$cache/.$name.partial"
+    mkdir "$cache/.$name.partial"
+    "$build" "$cache/.$name.partial" 9>&-
+    mv -T "$cache/.$name.partial" "$cache/$name"
+    say "$name made in $((SECONDS - started)) s"
+  fi
+  exec 9>&-
+}
+
+# apt_install PACKAGE...: Debian's packages, for root only; others are told what to install.
+apt_install() {
+  [ "$(id -u)" = 0 ] || fail "install $* (apt-get install $*) and run this again: only root can do it for you"
+  command -v apt-get >/dev/null || fail "install $* and run this again: there is no apt-get here to do it with"
+  say "installing $* with apt-get"
+  (
+    flock 8
+    export DEBIAN_FRONTEND=noninteractive
+    quiet apt-get -qq -o DPkg::Lock::Timeout=300 update 8>&- &&
+      quiet apt-get -qq -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@" 8>&-
+  ) 8>"$cache/.apt.lock" || fail "apt-get could not install $*"
+}
+
+# quiet COMMAND...: shows what the command printed only if it fails.
+quiet() {
+  local printed
+  printed=$("$@" 2>&1) || {
+    printf '%s\n' "$printed" >&2
+    return 1
+  }
+}
+
+# pip_install DIR REQUIREMENT: one wheel from PyPI into DIR, without touching the machine's own packages.
+pip_install() {
+  command -v python3 >/dev/null || apt_install python3 python3-pip
+  python3 -m pip --version >/dev/null 2>&1 || apt_install python3-pip
+  PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --no-input --no-deps --only-binary :all: \
+    --no-compile --target "$1" "$2" >&2 || fail "pip could not install $2"
+}

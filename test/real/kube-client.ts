@@ -1,0 +1,61 @@
+import { Agent, request } from 'node:https';
+
+export interface KubeClientOptions {
+  readonly url: string;
+  readonly caPem: string;
+  readonly token: string;
+}
+
+export interface KubeAnswer {
+  readonly status: number;
+  /** Parsed JSON; a text that is not JSON comes as it is. */
+  readonly body: unknown;
+}
+
+/** Plain requests to the Kubernetes API, so that a test does not check the product's client by itself. */
+export interface KubeClient {
+  readonly get: (path: string, signal?: AbortSignal) => Promise<KubeAnswer>;
+  readonly post: (path: string, body: object) => Promise<KubeAnswer>;
+  readonly put: (path: string, body: object) => Promise<KubeAnswer>;
+  readonly delete: (path: string) => Promise<KubeAnswer>;
+}
+
+/** Every answer is returned, whatever its status; throws when none came within 10 s. */
+export function createKubeClient(options: KubeClientOptions): KubeClient {
+  const agent = new Agent({ keepAlive: true, ca: options.caPem });
+  const send = (method: string, path: string, body?: object, signal?: AbortSignal): Promise<KubeAnswer> =>
+    new Promise((resolve, reject) => {
+      const outgoing = request(
+        new URL(path, options.url),
+        {
+          method,
+          agent,
+          signal: signal ?? AbortSignal.timeout(10_000),
+          headers: { authorization: `Bearer ${options.token}`, 'content-type': 'application/json' },
+        },
+        (answer) => {
+          let text = '';
+          answer.setEncoding('utf8');
+          answer.on('data', (chunk: string) => (text += chunk));
+          answer.on('error', reject);
+          answer.on('end', () => resolve({ status: answer.statusCode ?? 0, body: parsed(text) }));
+        },
+      );
+      outgoing.on('error', reject);
+      outgoing.end(body === undefined ? undefined : JSON.stringify(body));
+    });
+  return {
+    get: (path, signal) => send('GET', path, undefined, signal),
+    post: (path, body) => send('POST', path, body),
+    put: (path, body) => send('PUT', path, body),
+    delete: (path) => send('DELETE', path),
+  };
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
