@@ -31,18 +31,22 @@ const neverNamespaces: ReadonlySet<string> = new Set(['v1', 'maas-api']);
 /** Request → the model that it is for, by the one configured source. */
 export function createReadModel(options: ModelOptions): (input: CheckInput) => Model | Denied {
   const { header } = options;
-  switch (options.from) {
-    case 'path':
-      return createReadFromPath(options.template);
-    case 'context':
-      return ({ contextExtensions }) =>
-        modelOf(contextExtensions.get('tiergate.namespace'), contextExtensions.get('tiergate.model'));
-    case 'metadata':
-      return ({ metadata }) => modelFromId(metadata.get('model'));
-    case 'header':
+  const readers: Readonly<Record<ModelOptions['from'], () => (input: CheckInput) => Model | Denied>> = {
+    path: () => createReadFromPath(options.template),
+    context:
+      () =>
+      ({ contextExtensions }) =>
+        modelOf(contextExtensions.get('tiergate.namespace'), contextExtensions.get('tiergate.model')),
+    metadata:
+      () =>
+      ({ metadata }) =>
+        modelFromId(metadata.get('model')),
+    header: () => {
       if (header === undefined) throw new TypeError('model.header is needed where model.from is header');
       return ({ headers }) => modelFromId(headers.get(header));
-  }
+    },
+  };
+  return readers[options.from]();
 }
 
 function createReadFromPath(template: string): (input: CheckInput) => Model | Denied {

@@ -2,7 +2,7 @@ import type { DenialReason } from './denial.ts';
 import type { WindowState } from './limit.ts';
 import type { Model } from './model.ts';
 
-/** What the tier's limits are called when a client is told of them. */
+/** A refusal, or could-not-tell where that ends a request: a value, never thrown. */
 export interface Denied {
   readonly denied: true;
   readonly reason: DenialReason;
@@ -45,6 +45,6 @@ export function denied(reason: DenialReason, detail: string, more: Partial<Denie
   return { ...more, denied: true, reason, detail };
 }
 
-export function isDenied<T extends object>(value: T | Denied): value is Denied {
+export function isDenied(value: object): value is Denied {
   return 'denied' in value && value.denied === true;
 }

@@ -15,13 +15,13 @@ export interface RouteOptions {
 }
 
 /**
- * Whatever could be read in two ways by two servers: a segment `.` or `..` or an empty one, a path parameter, a backslash,
- * a fragment, controls and other bytes outside ASCII, and the encoded forms of dot, slash, backslash, NUL and percent.
- * Envoy passes them on unless told to normalise, so that what was checked need not be what is served.
+ * Whatever could be read in two ways by two servers: a segment `.` or `..` or an empty one, everything that RFC 3986
+ * section 3.3 does not allow in a path (backslash, controls, spaces, bytes outside ASCII), a path parameter, and the
+ * encoded forms of dot, slash, backslash, NUL and percent. Envoy passes them on unless told to normalise, so that what
+ * was checked need not be what is served.
  */
-// oxlint-disable-next-line no-control-regex -- control characters are what it is there to find
 const ambiguous =
-  /\/\.{0,2}(?=\/)|\/\.{1,2}$|[;\\#\u0000-\u0020\u007f-\uffff]|%(?:2e|2f|5c|00|25)|%(?![0-9a-f]{2})/i;
+  /\/\.{0,2}(?=\/)|\/\.{1,2}$|[^!$&'()*+,\-./0-9:=@A-Z_a-z~%]|%(?:2e|2f|5c|00|25)|%(?![0-9a-f]{2})/i;
 
 /** Request → how far to look at it. The check of the path comes before anything believes it. */
 export function createReadRoute(options: RouteOptions): (input: CheckInput) => Route | Denied {

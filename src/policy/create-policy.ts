@@ -1,0 +1,152 @@
+import { formatDuration } from '../duration.ts';
+import type { LimitsDocument, PolicyDocument, TierDocument } from './document.ts';
+import type { Policy, Tier, WindowLimit } from './policy.ts';
+
+export interface PolicyOptions {
+  /** Tier namespaces are `<instance>-tier-<tier>`. */
+  readonly instance: string;
+  /** For tiers without limits of their own. */
+  readonly defaultLimits: LimitsDocument;
+  /** Name of the tier of callers whose groups belong to none; undefined denies them. */
+  readonly defaultTier: string | undefined;
+}
+
+export type ReportMistake = (path: readonly PropertyKey[], message: string) => void;
+
+/** Of a Kubernetes name that is a label: RFC 1123. */
+const maxNamespaceLength = 63;
+
+/** The namespace in which a tier's tokens are issued. */
+export function tierNamespace(instance: string, tier: string): string {
+  return `${instance}-tier-${tier}`;
+}
+
+/** Cross-checks a document and makes it a Policy. What it reports makes the result void. */
+export function createPolicy(
+  document: PolicyDocument,
+  options: PolicyOptions,
+  report: ReportMistake,
+): Policy {
+  const warnings: string[] = [];
+  if (document.capacity !== undefined) report(['capacity'], 'limits of a model are not built yet');
+  checkNames(document.tiers, options.instance, report);
+  const ranks = rankByLevel(document.tiers, warnings);
+  const tiers = document.tiers.map((tier, at): Tier => {
+    if (tier.onStoreUnavailable !== undefined && tier.onStoreUnavailable !== 'deny') {
+      report(
+        ['tiers', at, 'onStoreUnavailable'],
+        `${tier.onStoreUnavailable} is not built yet: an outage denies`,
+      );
+    }
+    if (tier.groups.length === 0)
+      warnings.push(`Tier ${tier.name} has no groups: only its own tokens belong to it.`);
+    return Object.freeze({
+      name: tier.name,
+      displayName: tier.displayName ?? tier.name,
+      description: tier.description ?? '',
+      level: tier.level,
+      rank: ranks.get(tier) ?? at,
+      groups: [...tier.groups, `system:serviceaccounts:${tierNamespace(options.instance, tier.name)}`],
+      windows: windowsOf(tier, at, options.defaultLimits, { report, warnings }),
+      maxTokenLifetimeMs: tier.maxTokenLifetime,
+    });
+  });
+  const defaultTier = tiers.find((tier) => tier.name === options.defaultTier);
+  if (options.defaultTier !== undefined && defaultTier === undefined) {
+    report(['tiers'], `the default tier ${options.defaultTier} is not among the tiers`);
+  }
+  return Object.freeze({ tiers, tierByGroup: indexByGroup(tiers), defaultTier, warnings });
+}
+
+function rankByLevel(tiers: readonly TierDocument[], warnings: string[]): ReadonlyMap<TierDocument, number> {
+  // Stable: among equal levels the first in the document wins, as it always did.
+  const ranked = [...tiers].sort((a, b) => b.level - a.level);
+  for (const [at, tier] of ranked.entries()) {
+    const before = ranked[at - 1];
+    if (before?.level === tier.level) {
+      warnings.push(`Tiers ${before.name} and ${tier.name} share level ${tier.level}: ${before.name} wins.`);
+    }
+  }
+  return new Map(ranked.map((tier, rank) => [tier, rank]));
+}
+
+/** Two installations in one cluster must never share a namespace: `a-tier` + `b` is `a` + `tier-b`. */
+function checkNames(tiers: readonly TierDocument[], instance: string, report: ReportMistake): void {
+  if (`${instance}-`.includes('-tier-')) {
+    report(['instance'], `${instance} must neither contain -tier- nor end in -tier`);
+  }
+  for (const [at, { name }] of tiers.entries()) {
+    const path = ['tiers', at, 'name'];
+    const namespace = tierNamespace(instance, name);
+    if (tiers.findIndex((other) => other.name === name) < at)
+      report(path, `${name} is the name of another tier`);
+    if (name.includes('-tier-')) report(path, `${name} must not contain -tier-`);
+    if (namespace.length > maxNamespaceLength) {
+      report(path, `the namespace ${namespace} would be longer than ${maxNamespaceLength} characters`);
+    }
+  }
+}
+
+interface Findings {
+  readonly report: ReportMistake;
+  readonly warnings: string[];
+}
+
+/** Typed, and refused in words until they are built: a limit that is silently ignored is no limit. */
+const notBuiltYet = ['tokens', 'inputTokens', 'outputTokens', 'concurrency', 'models', 'shared'] as const;
+
+function windowsOf(
+  tier: TierDocument,
+  at: number,
+  defaultLimits: LimitsDocument,
+  { report, warnings }: Findings,
+): readonly WindowLimit[] {
+  const path = ['tiers', at, 'limits'];
+  if (tier.limits === undefined) {
+    warnings.push(`Tier ${tier.name} has no limits: it gets the default limits.`);
+  }
+  const limits = tier.limits ?? defaultLimits;
+  if (limits === 'unlimited') return [];
+  for (const key of notBuiltYet) if (limits[key] !== undefined) report([...path, key], 'is not built yet');
+
+  const requests = limits.requests ?? [];
+  if (requests.length === 0) report(path, 'hold no window: write limits: unlimited if that is meant');
+  const windows = requests.map(
+    (request): WindowLimit => ({
+      scope: '*',
+      unit: 'requests',
+      windowMs: request.window,
+      limit: request.limit,
+      mode: tier.mode === 'shadow' ? 'shadow' : (request.mode ?? 'enforce'),
+    }),
+  );
+  for (const [index, window] of windows.entries()) {
+    const same = windows.findIndex((other) => other.windowMs === window.windowMs);
+    if (same < index)
+      report([...path, 'requests', index, 'window'], `${formatDuration(window.windowMs)} stands twice`);
+    const wider = windows.find((other) => other !== window && isReachedFirst(other, window));
+    if (wider !== undefined) {
+      warnings.push(
+        `Tier ${tier.name}: ${describe(window)} can never bind, since ${describe(wider)} is reached first.`,
+      );
+    }
+  }
+  return windows;
+}
+
+/** Whether one limit is always reached before the other: no more units, in no less time. */
+function isReachedFirst(wider: WindowLimit, narrower: WindowLimit): boolean {
+  return wider.mode === 'enforce' && wider.windowMs > narrower.windowMs && wider.limit <= narrower.limit;
+}
+
+function describe({ limit, unit, windowMs }: WindowLimit): string {
+  return `${limit} ${unit} in ${formatDuration(windowMs)}`;
+}
+
+function indexByGroup(tiers: readonly Tier[]): ReadonlyMap<string, Tier> {
+  const byGroup = new Map<string, Tier>();
+  for (const tier of [...tiers].sort((a, b) => b.rank - a.rank)) {
+    for (const group of tier.groups) byGroup.set(group, tier);
+  }
+  return byGroup;
+}

@@ -1,0 +1,89 @@
+import { z } from 'zod';
+import { parseDuration } from '../duration.ts';
+
+/**
+ * The policy document as operators write it: the list under the key `tiers` of the ConfigMap
+ * `tier-to-group-mapping`, as existing installations have it, with limits added.
+ */
+
+const second = 1000;
+const day = 86_400_000;
+
+function duration(minMs: number, maxMs: number, bounds: string) {
+  return z.string({ error: 'must be text with a unit, for example 2m' }).transform((text, context) => {
+    let durationMs: number;
+    try {
+      durationMs = parseDuration(text);
+    } catch (error) {
+      context.addIssue({
+        code: 'custom',
+        message: error instanceof Error ? error.message : 'is not a duration',
+      });
+      return z.NEVER;
+    }
+    if (durationMs < minMs || durationMs > maxMs) {
+      context.addIssue({ code: 'custom', message: `${text} is out of bounds: ${bounds}` });
+      return z.NEVER;
+    }
+    return durationMs;
+  });
+}
+
+const mode = z.enum(['enforce', 'shadow']);
+
+const windowLimit = z.strictObject({
+  limit: z
+    .int({ error: 'must be a whole number' })
+    .min(1, { error: 'must be at least 1' })
+    .max(1_000_000_000, { error: 'must be at most 1000000000' }),
+  window: duration(second, 366 * day, 'a window lasts from 1s to 366d'),
+  mode: mode.optional(),
+});
+
+export const limitsSchema = z.union(
+  [
+    z.literal('unlimited'),
+    z.strictObject({
+      requests: z.array(windowLimit).optional(),
+      tokens: z.unknown().optional(),
+      inputTokens: z.unknown().optional(),
+      outputTokens: z.unknown().optional(),
+      concurrency: z.unknown().optional(),
+      models: z.unknown().optional(),
+      shared: z.unknown().optional(),
+    }),
+  ],
+  {
+    error: (issue) =>
+      typeof issue.input === 'object' ? undefined : 'must be the word unlimited, or windows under requests',
+  },
+);
+
+/** RFC 1123 label, as it becomes part of a namespace's name. */
+const label = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
+
+const tier = z.strictObject({
+  name: z
+    .string({ error: 'is needed, as text' })
+    .regex(label, { error: 'must be lower-case letters, digits and inner dashes (a DNS-1123 label)' }),
+  displayName: z
+    .string()
+    .refine((text) => text.trim() !== '', { error: 'must not be blank' })
+    .optional(),
+  description: z.string().optional(),
+  level: z.int({ error: 'must be a whole number' }).default(0),
+  groups: z.array(z.string().min(1, { error: 'must not be empty' })).default([]),
+  limits: limitsSchema.optional(),
+  maxTokenLifetime: duration(600_000, 366 * day, 'a token lives from 10m to 366d').optional(),
+  mode: mode.default('enforce'),
+  onStoreUnavailable: z.enum(['local', 'deny', 'allow']).optional(),
+});
+
+export const documentSchema = z.strictObject({
+  tiers: z.array(tier, { error: 'must be a list of tiers' }).min(1, { error: 'must hold at least one tier' }),
+  capacity: z.unknown().optional(),
+});
+
+export type PolicyDocument = z.output<typeof documentSchema>;
+export type TierDocument = PolicyDocument['tiers'][number];
+export type LimitsDocument = z.output<typeof limitsSchema>;

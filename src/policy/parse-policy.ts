@@ -1,0 +1,111 @@
+import { isMap, LineCounter, parseDocument } from 'yaml';
+import type { z } from 'zod';
+import { createPolicy, type PolicyOptions } from './create-policy.ts';
+import { documentSchema } from './document.ts';
+import type { Policy } from './policy.ts';
+
+/** One thing that is wrong with a document, with where it stands. */
+export interface PolicyMistake {
+  /** `tiers[1].limits.requests[0].window` */
+  readonly path: string;
+  /** Line of the text that was given, from 1, where it is known. */
+  readonly line?: number;
+  readonly message: string;
+}
+
+/** Valid as a whole, or every mistake at once. */
+export type ParsedPolicy =
+  | { readonly valid: true; readonly policy: Policy }
+  | { readonly valid: false; readonly mistakes: readonly PolicyMistake[] };
+
+type Path = readonly PropertyKey[];
+
+/** Text of a policy file: the bare list of tiers, or a map with `tiers` and `capacity`. */
+export function parsePolicyFile(text: string, options: PolicyOptions): ParsedPolicy {
+  const lines = new LineCounter();
+  const yaml = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
+  if (yaml.errors.length > 0) {
+    return {
+      valid: false,
+      mistakes: yaml.errors.map(({ message, pos }) => ({
+        path: '',
+        line: lines.linePos(pos[0]).line,
+        message: message.split('\n')[0] ?? message,
+      })),
+    };
+  }
+  const isBareList = !isMap(yaml.contents);
+
+  function lineOf(path: Path): number | undefined {
+    if (isBareList && path[0] !== 'tiers') return undefined;
+    // A key that is missing has no line of its own: its nearest parent's is said.
+    for (let length = path.length; length > 0; length -= 1) {
+      const node = yaml.getIn(path.slice(isBareList ? 1 : 0, length), true) as
+        | { range?: [number] }
+        | undefined;
+      if (node?.range !== undefined) return lines.linePos(node.range[0]).line;
+    }
+    return undefined;
+  }
+
+  const content: unknown = yaml.toJS();
+  return createParsedPolicy(isBareList ? { tiers: content } : content, options, lineOf);
+}
+
+/** The data of the ConfigMap: one YAML text under `tiers`, and possibly one under `capacity`. */
+export function parsePolicyConfigMap(
+  data: Readonly<Record<string, string>>,
+  options: PolicyOptions,
+): ParsedPolicy {
+  const tiers = data['tiers'];
+  if (tiers === undefined) {
+    return { valid: false, mistakes: [{ path: 'tiers', message: 'the ConfigMap has no key tiers' }] };
+  }
+  if (data['capacity'] !== undefined) {
+    return { valid: false, mistakes: [{ path: 'capacity', message: 'limits of a model are not built yet' }] };
+  }
+  return parsePolicyFile(tiers, options);
+}
+
+function createParsedPolicy(
+  content: unknown,
+  options: PolicyOptions,
+  lineOf: (path: Path) => number | undefined,
+): ParsedPolicy {
+  const mistakes: PolicyMistake[] = [];
+  const report = (path: Path, message: string): void => {
+    const line = lineOf(path);
+    mistakes.push({ path: formatPath(path), message, ...(line !== undefined && { line }) });
+  };
+  const document = documentSchema.safeParse(content);
+  if (!document.success) {
+    for (const issue of document.error.issues)
+      for (const found of leaves(issue)) report(found.path, found.message);
+    return { valid: false, mistakes };
+  }
+  const policy = createPolicy(document.data, options, report);
+  return mistakes.length === 0 ? { valid: true, policy } : { valid: false, mistakes };
+}
+
+/** A union's issue says only that nothing fitted; what an operator needs is why the likeliest form did not. */
+function leaves(issue: z.core.$ZodIssue, parent: Path = []): readonly { path: Path; message: string }[] {
+  const path = [...parent, ...issue.path];
+  if (issue.code === 'invalid_union') {
+    const objectIssues = issue.errors.findLast((issues) =>
+      issues.some((inner) => inner.path.length > 0 || inner.code === 'unrecognized_keys'),
+    );
+    if (objectIssues !== undefined) return objectIssues.flatMap((inner) => leaves(inner, path));
+  }
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => ({ path: [...path, key], message: 'is not a known key' }));
+  }
+  return [{ path, message: issue.message }];
+}
+
+export function formatPath(path: Path): string {
+  return path.reduce<string>(
+    (text, step) =>
+      typeof step === 'number' ? `${text}[${step}]` : `${text}${text === '' ? '' : '.'}${String(step)}`,
+    '',
+  );
+}
