@@ -2,7 +2,7 @@ import { generateKeyPairSync, type KeyObject, randomBytes, sign } from 'node:cry
 import { isIP } from 'node:net';
 
 /** A certificate and its private key, both PEM. */
-export interface Certificate {
+interface Certificate {
   readonly certPem: string;
   readonly keyPem: string;
 }

@@ -27,7 +27,8 @@ install_once() {
     # Holding the lock, nobody else can be at work in these: they are left-overs of a killed build.
     rm -rf "$cache/.$name.partial"
     mkdir "$cache/.$name.partial"
-    "$build" "$cache/.$name.partial" 9>&-
+    # Its processes inherit the lock: where this script is killed, they keep others out until they have ended.
+    "$build" "$cache/.$name.partial"
     mv -T "$cache/.$name.partial" "$cache/$name"
     say "$name made in $((SECONDS - started)) s"
   fi

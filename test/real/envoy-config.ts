@@ -30,7 +30,7 @@ export interface GatewayOptions {
   readonly contextExtensions?: Readonly<Record<string, string>>;
 }
 
-export interface CheckRetry {
+interface CheckRetry {
   /** Attempts after the first. */
   readonly attempts: number;
   /** Envoy's `retry_on` words, such as `unavailable,reset-before-request`. */

@@ -75,10 +75,6 @@ export async function startEnvoy(options: EnvoyOptions): Promise<Envoy> {
         await running.stop();
         await remove();
       },
-      kill: async () => {
-        await running.kill();
-        await remove();
-      },
     };
   } catch (cause) {
     await remove();

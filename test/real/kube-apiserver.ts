@@ -29,7 +29,7 @@ export interface KubeApiServerOptions {
 }
 
 /** One request as the API server's audit log recorded it on arrival. */
-export interface AuditedRequest {
+interface AuditedRequest {
   readonly user: string;
   readonly verb: string;
 }

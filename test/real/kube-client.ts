@@ -6,7 +6,7 @@ export interface KubeClientOptions {
   readonly token: string;
 }
 
-export interface KubeAnswer {
+interface KubeAnswer {
   readonly status: number;
   /** Parsed JSON; a text that is not JSON comes as it is. */
   readonly body: unknown;

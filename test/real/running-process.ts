@@ -49,6 +49,7 @@ export async function startProcess(options: ProcessOptions): Promise<RunningProc
   const running = control(child, options.name, logPath);
   try {
     await waitUntilReady(options, running);
+    running.watch();
   } catch (cause) {
     await running.kill();
     throw new Error(`${options.name} did not get ready; ${logPath} ends with:\n${logTail(logPath)}`, {
@@ -71,16 +72,18 @@ function spawnLogged(options: ProcessOptions, logPath: string): ChildProcess {
 
 interface ControlledProcess extends RunningProcess {
   readonly hasExited: () => boolean;
+  /** From now on its end, unless we asked for it, is told on stderr. */
+  readonly watch: () => void;
 }
 
 function control(child: ChildProcess, name: string, logPath: string): ControlledProcess {
-  let isStopping = false;
+  let isWatched = false;
   let hasExited = false;
   const exited = new Promise<void>((resolve) => {
     child.once('error', () => resolve());
     child.once('exit', (code, signal) => {
       hasExited = true;
-      if (!isStopping)
+      if (isWatched)
         console.error(
           `${name} ended by itself (${signal ?? code}); ${logPath} ends with:\n${logTail(logPath)}`,
         );
@@ -88,7 +91,7 @@ function control(child: ChildProcess, name: string, logPath: string): Controlled
     });
   });
   const end = async (signal: NodeJS.Signals): Promise<void> => {
-    isStopping = true;
+    isWatched = false;
     child.kill(signal);
     // A stopped process keeps SIGTERM for later; SIGKILL needs no waking.
     if (signal === 'SIGTERM') child.kill('SIGCONT');
@@ -104,6 +107,7 @@ function control(child: ChildProcess, name: string, logPath: string): Controlled
     stop: () => end('SIGTERM'),
     kill: () => end('SIGKILL'),
     hasExited: () => hasExited || child.pid === undefined,
+    watch: () => (isWatched = true),
   };
 }
 
