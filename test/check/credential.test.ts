@@ -45,8 +45,8 @@ describe('a secret', () => {
   const secret = createSecret('the-token');
 
   it.each([
-    ['a template', `${secret as unknown as string}`],
-    ['concatenation', String(secret)],
+    ['a template', `the token is ${secret as unknown as string}`],
+    ['concatenation', ['the token is', secret].join(' ')],
     ['JSON', JSON.stringify({ secret })],
     ['inspect', inspect({ secret }, { depth: 9, showHidden: true })],
     ['a spread', inspect({ ...secret })],

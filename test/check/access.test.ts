@@ -1,0 +1,141 @@
+import { describe, expect, it } from 'vitest';
+import { type AccessGranted, type AccessQuestion, createCheckAccess } from '../../src/check/access.ts';
+import { denied, isDenied } from '../../src/check/outcome.ts';
+import type { Principal } from '../../src/check/principal.ts';
+import { createReviewCache } from '../../src/check/review-cache.ts';
+import { DependencyError } from '../../src/dependency-error.ts';
+import { createManualClock } from '../support/manual-clock.ts';
+
+const alice: Principal = {
+  username: 'alice',
+  uid: 'u1',
+  groups: ['g1', 'g2'],
+  extra: { 'authentication.kubernetes.io/credential-id': ['JTI=1'], 'example.com/org': ['o'] },
+};
+const llama = { namespace: 'llm', name: 'llama', id: 'llm/llama' };
+const qwen = { namespace: 'llm', name: 'qwen', id: 'llm/qwen' };
+
+function setUp(extraKeys: readonly string[] = []) {
+  const clock = createManualClock();
+  const asked: AccessQuestion[] = [];
+  let fault: Error | 'hang' | undefined;
+  const cache = createReviewCache<AccessGranted>({
+    maxEntries: 100,
+    maxDenials: 100,
+    ttlMs: () => 60_000,
+    denialTtlMs: 5000,
+    staleMs: () => 300_000,
+    random: () => 0,
+    now: clock.now,
+    observe: () => undefined,
+  });
+  const checkAccess = createCheckAccess({
+    authorize: (question) => {
+      asked.push(question);
+      if (fault === 'hang') return new Promise(() => undefined);
+      if (fault !== undefined) return Promise.reject(fault);
+      return Promise.resolve(
+        question.name === 'llama' ? { namespace: question.namespace } : denied('model_forbidden', 'no'),
+      );
+    },
+    cache,
+    extraKeys,
+    now: clock.now,
+  });
+  return {
+    asked,
+    clock,
+    cache,
+    failWith: (next: typeof fault) => {
+      fault = next;
+    },
+    reason: async (principal: Principal, model = llama, withinMs = 1000) => {
+      const answer = await checkAccess(principal, model, clock.now() + withinMs);
+      return isDenied(answer) ? answer.reason : 'passed';
+    },
+  };
+}
+
+describe('access to a model', () => {
+  it('is asked about once for a principal and a model', async () => {
+    const { asked, reason } = setUp();
+    await Promise.all(Array.from({ length: 50 }, () => reason({ ...alice })));
+    expect(asked).toEqual([
+      { user: 'alice', uid: 'u1', groups: ['g1', 'g2'], extra: {}, namespace: 'llm', name: 'llama' },
+    ]);
+    expect(await reason(alice, qwen)).toBe('model_forbidden');
+    expect(asked).toHaveLength(2);
+  });
+
+  it.each([
+    ['user', { username: 'bob' }],
+    ['uid', { uid: 'u2' }],
+    ['groups', { groups: ['g1'] }],
+    ['boundary of groups', { groups: ['g1","g2'] }],
+  ])('of another %s is another question', async (_name, change) => {
+    const { asked, reason } = setUp();
+    await reason(alice);
+    await reason({ ...alice, ...change });
+    expect(asked).toHaveLength(2);
+  });
+
+  it('is the same question for every token of a person, unless an extra key is configured', async () => {
+    const second = {
+      ...alice,
+      extra: { ...alice.extra, 'authentication.kubernetes.io/credential-id': ['JTI=2'] },
+    };
+    const plain = setUp();
+    await plain.reason(alice);
+    await plain.reason(second);
+    expect(plain.asked).toHaveLength(1);
+    const configured = setUp(['example.com/org']);
+    await configured.reason(alice);
+    await configured.reason({ ...alice, extra: { 'example.com/org': ['other'] } });
+    expect(configured.asked.map(({ extra }) => extra)).toEqual([
+      { 'example.com/org': ['o'] },
+      { 'example.com/org': ['other'] },
+    ]);
+  });
+
+  it('remembers a yes and a no for times of their own', async () => {
+    const { asked, reason, clock } = setUp();
+    await reason(alice);
+    await reason(alice, qwen);
+    clock.advance(5000);
+    await reason(alice);
+    await reason(alice, qwen);
+    expect(asked.map(({ name }) => name)).toEqual(['llama', 'qwen', 'qwen']);
+    clock.advance(55_000);
+    await reason(alice);
+    expect(asked).toHaveLength(4);
+  });
+
+  it('goes on through an outage to a stated end; a no does not', async () => {
+    const { reason, clock, failWith } = setUp();
+    await reason(alice);
+    await reason(alice, qwen);
+    failWith(new DependencyError('kubernetes', 'failed'));
+    clock.advance(60_000);
+    expect(await reason(alice)).toBe('passed');
+    expect(await reason(alice, qwen)).toBe('access_unavailable');
+    clock.advance(300_000);
+    expect(await reason(alice)).toBe('access_unavailable');
+  });
+
+  it('answers by the deadline of the check', async () => {
+    const { reason, failWith } = setUp();
+    failWith('hang');
+    expect(await reason(alice, llama, 10)).toBe('access_unavailable');
+  });
+
+  it('is asked about again after a change of RBAC in its namespace', async () => {
+    const { asked, reason, cache } = setUp();
+    await reason(alice);
+    cache.forget(({ namespace }) => namespace === 'other');
+    await reason(alice);
+    expect(asked).toHaveLength(1);
+    cache.forget(({ namespace }) => namespace === 'llm');
+    await reason(alice);
+    expect(asked).toHaveLength(2);
+  });
+});
