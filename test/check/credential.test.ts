@@ -46,7 +46,7 @@ describe('a secret', () => {
 
   it.each([
     ['a template', `the token is ${secret as unknown as string}`],
-    ['concatenation', ['the token is', secret].join(' ')],
+    ['concatenation', 'the token is ' + (secret as unknown as string)],
     ['JSON', JSON.stringify({ secret })],
     ['inspect', inspect({ secret }, { depth: 9, showHidden: true })],
     ['a spread', inspect({ ...secret })],
