@@ -1,0 +1,158 @@
+import { randomUUID } from 'node:crypto';
+import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { pipeline } from 'node:stream';
+
+/** A request as Envoy describes it in a CheckRequest. */
+export interface GatewayQuestion {
+  readonly id: string;
+  readonly method: string;
+  readonly path: string;
+  readonly host: string;
+  readonly source: string;
+  /** Lower-case names; a header sent several times is joined by commas, as Envoy does. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+type HeaderList = readonly (readonly [name: string, value: string])[];
+
+/** A CheckResponse, read. */
+export type GatewayAnswer =
+  | {
+      readonly allowed: true;
+      /** Set on the request to the upstream, in place of the client's. */
+      readonly headers: HeaderList;
+      readonly headersToRemove: readonly string[];
+      /** Added to the answer to the client. */
+      readonly responseHeaders: HeaderList;
+    }
+  | { readonly allowed: false; readonly status: number; readonly headers: HeaderList; readonly body: string };
+
+/** Port: asks the authorizer. Rejects when it can't be reached or does not answer in time. */
+export type AskAuthorizer = (question: GatewayQuestion, timeoutMs: number) => Promise<GatewayAnswer>;
+
+export interface GatewayOptions {
+  readonly ask: AskAuthorizer;
+  /** Milliseconds for a Check; Envoy's `timeout` of the ext_authz filter. */
+  readonly checkTimeoutMs: number;
+  /** Ports on 127.0.0.1. */
+  readonly modelPort: number;
+  readonly issuerPort: number;
+}
+
+export interface Gateway {
+  /** Binds 127.0.0.1; port 0 takes a free one. Resolves to the port. */
+  readonly listen: (port: number) => Promise<number>;
+  readonly close: () => Promise<void>;
+}
+
+/** RFC 9110 section 7.6.1: of one connection, never forwarded. */
+const hopByHop = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+/**
+ * The gateway of a sandbox without Envoy: asks the authorizer about every request as Envoy's ext_authz filter
+ * does, applies what it answers, and streams both ways. It routes as Envoy is told to in the sandbox, and leaves
+ * paths as they came, so that refusing hostile ones is the authorizer's doing. No substitute for Envoy elsewhere.
+ */
+export function createGateway(options: GatewayOptions): Gateway {
+  const server = createServer((incoming, outgoing) => {
+    void serve(incoming, outgoing, options).catch(() => {
+      // As Envoy with failure_mode_allow: false and status_on_error: 503: no body.
+      if (outgoing.headersSent) outgoing.destroy();
+      else outgoing.writeHead(503).end();
+    });
+  });
+  return {
+    listen: (port) =>
+      new Promise((resolve, reject) => {
+        server.once('error', reject);
+        server.listen(port, '127.0.0.1', () => {
+          server.off('error', reject);
+          resolve((server.address() as AddressInfo).port);
+        });
+      }),
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+async function serve(
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+  options: GatewayOptions,
+): Promise<void> {
+  const question = questionOf(incoming);
+  const answer = await options.ask(question, options.checkTimeoutMs);
+  if (!answer.allowed) {
+    // What the client still sends is nobody's: Envoy closes such a stream too.
+    incoming.resume();
+    outgoing.writeHead(answer.status, flat(answer.headers)).end(answer.body);
+    return;
+  }
+  const headers = upstreamHeaders(question, answer);
+  const port = isIssuerPath(question.path) ? options.issuerPort : options.modelPort;
+  const upstream = request(
+    { host: '127.0.0.1', port, method: question.method, path: question.path, headers },
+    (response) => {
+      const responseHeaders = Object.entries(response.headers)
+        .filter(([name]) => !hopByHop.has(name))
+        .flatMap(([name, value]) =>
+          (Array.isArray(value) ? value : [value ?? '']).map((one) => [name, one] as const),
+        );
+      outgoing.writeHead(response.statusCode ?? 502, flat([...responseHeaders, ...answer.responseHeaders]));
+      // Either side going away ends the other: pipeline destroys both.
+      pipeline(response, outgoing, () => undefined);
+    },
+  );
+  upstream.on('error', () => {
+    if (outgoing.headersSent) outgoing.destroy();
+    else outgoing.writeHead(503, { 'content-type': 'text/plain' }).end('upstream connect error');
+  });
+  outgoing.on('close', () => upstream.destroy());
+  pipeline(incoming, upstream, () => undefined);
+}
+
+function questionOf(incoming: IncomingMessage): GatewayQuestion {
+  const headers: Record<string, string> = {};
+  // headersDistinct keeps every copy, where `headers` silently keeps the first authorization.
+  for (const [name, values] of Object.entries(incoming.headersDistinct))
+    headers[name] = (values ?? []).join(',');
+  return {
+    id: randomUUID(),
+    method: incoming.method ?? 'GET',
+    path: incoming.url ?? '',
+    host: headers['host'] ?? '',
+    source: incoming.socket.remoteAddress ?? '',
+    headers,
+  };
+}
+
+function upstreamHeaders(
+  { headers }: GatewayQuestion,
+  { headersToRemove, headers: set }: Extract<GatewayAnswer, { allowed: true }>,
+): Record<string, string> {
+  const kept = new Map(Object.entries(headers).filter(([name]) => !hopByHop.has(name)));
+  for (const name of headersToRemove) kept.delete(name.toLowerCase());
+  for (const [name, value] of set) kept.set(name.toLowerCase(), value);
+  return Object.fromEntries(kept);
+}
+
+/** By whole segments, as the routes of a real installation. */
+function isIssuerPath(path: string): boolean {
+  return /^\/(maas-api|v1\/models)(?=[/?]|$)/.test(path);
+}
+
+function flat(headers: HeaderList): string[] {
+  return headers.flatMap(([name, value]) => [name, value]);
+}
