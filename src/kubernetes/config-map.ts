@@ -1,0 +1,56 @@
+import { malformed, statusMessage } from './answer.ts';
+import type { KubernetesClient } from './client.ts';
+import { isRecord, isTextMap } from './json-shape.ts';
+
+export interface ConfigMapName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** A ConfigMap as it was at one moment. */
+export interface ConfigMap extends ConfigMapName {
+  readonly data: Readonly<Record<string, string>>;
+  /** Opaque; a watch begins from here (object-watch.ts). */
+  readonly resourceVersion: string;
+}
+
+/**
+ * One GET. Undefined: there is no such ConfigMap. Throws DependencyError: nobody could tell, or we may not read it
+ * (`misconfigured`, in the API server's words). Needs `get` on that ConfigMap.
+ */
+export async function readConfigMap(
+  client: KubernetesClient,
+  { namespace, name }: ConfigMapName,
+  signal?: AbortSignal,
+): Promise<ConfigMap | undefined> {
+  const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/configmaps/${encodeURIComponent(name)}`;
+  const answer = await client.request({ method: 'GET', path, ...(signal !== undefined && { signal }) });
+  if (answer.status === 404) return undefined;
+  if (answer.status !== 200) throw malformed(`ConfigMap ${namespace}/${name}: ${statusMessage(answer)}`);
+  const configMap = configMapFrom(answer.body);
+  if (configMap === undefined) throw malformed(`ConfigMap ${namespace}/${name} is of another shape`);
+  return configMap;
+}
+
+/** A ConfigMap as the API server sends it, alone or in a list or watch; undefined if it is anything else. */
+export function configMapFrom(body: unknown): ConfigMap | undefined {
+  const metadata = isRecord(body) ? body['metadata'] : undefined;
+  if (!isRecord(body) || !isRecord(metadata)) return undefined;
+  const { namespace, name, resourceVersion } = metadata;
+  const data = body['data'] ?? {};
+  if (typeof namespace !== 'string' || typeof name !== 'string' || typeof resourceVersion !== 'string') {
+    return undefined;
+  }
+  return isTextMap(data) ? { namespace, name, data, resourceVersion } : undefined;
+}
+
+/** The text under a key. Throws an Error in words for the operator when it is not there. */
+export function configMapText(configMap: ConfigMap, key: string): string {
+  const text = configMap.data[key];
+  if (text !== undefined) return text;
+  const keys = Object.keys(configMap.data);
+  throw new Error(
+    `ConfigMap ${configMap.namespace}/${configMap.name} has no key ${JSON.stringify(key)}; ` +
+      (keys.length === 0 ? 'it has no keys at all' : `it has ${keys.join(', ')}`),
+  );
+}
