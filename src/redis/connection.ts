@@ -1,0 +1,182 @@
+import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Cluster, type Redis } from 'ioredis';
+import { DependencyError } from '../dependency-error.ts';
+import { createRedisClient, type RedisClient, type RedisClientOptions } from './client.ts';
+import { dependencyErrorFrom, isScriptMissing } from './fault.ts';
+import { slotOfTag } from './hash-slot.ts';
+import { createServerClock, type ServerClock } from './server-clock.ts';
+
+export interface RedisState {
+  /** `ready`: claims are sent. `connecting`: also between two attempts. `closed`: for good. */
+  readonly phase: 'connecting' | 'ready' | 'closed';
+  /** What went wrong last, until it is ready again. Holds no secret. */
+  readonly fault: DependencyError | undefined;
+}
+
+export interface RedisConnectionOptions extends Omit<RedisClientOptions, 'stallTimeoutMs'> {
+  /** Epoch milliseconds; the clock that deadlines are in. */
+  readonly now: () => number;
+  /**
+   * How long a server may owe a reply before the connection is given up and made anew, in milliseconds.
+   * Default 1000. Shorter breaks connections in a pause that would pass; longer keeps a dead one.
+   */
+  readonly stallTimeoutMs?: number;
+  /** Scripts sent and not answered, at most; more are `overloaded`. Default 10 000, about 30 MB. */
+  readonly maxPending?: number;
+  readonly onStateChange?: (state: RedisState) => void;
+}
+
+/**
+ * Sends a script; `keys` share a hash tag. Throws DependencyError at once when nothing was sent; rejects with
+ * one when it may have run all the same.
+ */
+export type RunScript = (keys: readonly string[], args: readonly string[]) => Promise<unknown>;
+
+export interface RedisConnection {
+  readonly state: () => RedisState;
+  /** True once it is ready, false when the time is over or it was closed. */
+  readonly waitUntilReady: (timeoutMs: number) => Promise<boolean>;
+  /**
+   * Loads a script into each server it connects to, so that a call is one round trip; sends it whole where it
+   * got lost since.
+   */
+  readonly script: (lua: string) => RunScript;
+  /** The clock of the server that holds keys of that hash tag. */
+  readonly clockOf: (tag: string) => ServerClock;
+  /** Ends all connections. What is still under way throws `unreachable`. Safe to call twice. */
+  readonly close: () => Promise<void>;
+}
+
+const readyPollMs = 5;
+const closeTimeoutMs = 500;
+
+/**
+ * One ioredis client that never queues, never sends twice, and reconnects by itself for as long as it is not
+ * closed. It is ready once the server's clock is known.
+ */
+export function createRedisConnection(options: RedisConnectionOptions): RedisConnection {
+  const { now, stallTimeoutMs = 1000, maxPending = 10_000, onStateChange, ...clientOptions } = options;
+  const client = createRedisClient({ ...clientOptions, stallTimeoutMs });
+  const clocks = new Map<string, ServerClock>();
+  const scripts: string[] = [];
+  let state: RedisState = { phase: 'connecting', fault: undefined };
+  let pending = 0;
+  /** Tells a preparation whose connection was lost meanwhile that it is about nothing any more. */
+  let connections = 0;
+
+  function become(phase: RedisState['phase'], fault: DependencyError | undefined): void {
+    if (state.phase === 'closed' || (state.phase === phase && state.fault?.message === fault?.message))
+      return;
+    state = { phase, fault };
+    onStateChange?.(state);
+  }
+
+  function clockNamed(name: string): ServerClock {
+    let clock = clocks.get(name);
+    if (clock === undefined) {
+      clock = createServerClock();
+      clocks.set(name, clock);
+    }
+    return clock;
+  }
+
+  async function prepareServer(server: Redis, name: string): Promise<void> {
+    const sentAtMs = now();
+    const [seconds, microseconds] = await server.time();
+    clockNamed(name).observe(sentAtMs, Number(seconds) * 1_000_000 + Number(microseconds), now());
+    await Promise.all(scripts.map((lua) => server.script('LOAD', lua)));
+  }
+
+  async function prepare(): Promise<void> {
+    connections += 1;
+    const connection = connections;
+    try {
+      if (client instanceof Cluster) {
+        await Promise.all(client.nodes('master').map((node) => prepareServer(node, nodeName(node))));
+      } else {
+        // Another server may answer now, with another clock.
+        clocks.clear();
+        await prepareServer(client, '');
+      }
+      if (connection === connections && client.status === 'ready') become('ready', undefined);
+    } catch (error) {
+      if (connection !== connections || state.phase === 'closed') return;
+      become('connecting', dependencyErrorFrom(error));
+      client.disconnect(true);
+    }
+  }
+
+  function lost(): void {
+    connections += 1;
+    become('connecting', state.fault);
+  }
+
+  // Without a listener ioredis prints errors itself.
+  client.on('error', (error: unknown) => become(state.phase, dependencyErrorFrom(error)));
+  client.on('ready', () => void prepare());
+  client.on('close', lost);
+  client.on('reconnecting', lost);
+  if (client instanceof Cluster) {
+    client.on('+node', (node: Redis) => {
+      node.once('ready', () => void prepareServer(node, nodeName(node)).catch(() => undefined));
+    });
+  }
+
+  function run(sha: string, lua: string, keyCount: number, keysAndArgs: readonly string[]): Promise<unknown> {
+    pending += 1;
+    return client.evalsha(sha, keyCount, ...keysAndArgs).then(
+      (reply) => {
+        pending -= 1;
+        return reply;
+      },
+      (error: unknown) => {
+        pending -= 1;
+        if (!isScriptMissing(error)) throw dependencyErrorFrom(error);
+        return client.eval(lua, keyCount, ...keysAndArgs).catch((again: unknown) => {
+          throw dependencyErrorFrom(again);
+        });
+      },
+    );
+  }
+
+  return {
+    state: () => state,
+    async waitUntilReady(timeoutMs) {
+      const endsAtMs = performance.now() + timeoutMs;
+      while (state.phase === 'connecting' && performance.now() < endsAtMs) await sleep(readyPollMs);
+      return state.phase === 'ready';
+    },
+    script(lua) {
+      scripts.push(lua);
+      const sha = createHash('sha1').update(lua).digest('hex');
+      return (keys, args) => {
+        if (state.phase !== 'ready') {
+          throw state.fault ?? new DependencyError('redis', 'unreachable', { detail: state.phase });
+        }
+        if (pending >= maxPending) {
+          throw new DependencyError('redis', 'overloaded', { detail: `${pending} replies are due` });
+        }
+        return run(sha, lua, keys.length, [...keys, ...args]);
+      };
+    },
+    clockOf: (tag) => clockNamed(client instanceof Cluster ? (client.slots[slotOfTag(tag)]?.[0] ?? '') : ''),
+    async close() {
+      if (state.phase === 'closed') return;
+      become('closed', undefined);
+      await endClient(client);
+    },
+  };
+}
+
+function nodeName({ options }: Redis): string {
+  return `${options.host}:${options.port}`;
+}
+
+/** Lets replies that are due arrive, for a moment; a server that hangs is left without a word. */
+async function endClient(client: RedisClient): Promise<void> {
+  const ended = new Promise<void>((resolve) => void client.once('end', resolve));
+  await Promise.race([client.quit().catch(() => undefined), sleep(closeTimeoutMs)]);
+  client.disconnect();
+  if (client.status !== 'end') await Promise.race([ended, sleep(closeTimeoutMs)]);
+}

@@ -1,0 +1,144 @@
+import { type Answer, type ClaimCounters, countersOf, decisionFrom, type Reading } from '../check/counter.ts';
+import type { Charge, Consume, Decision } from '../check/limit.ts';
+import { DependencyError } from '../dependency-error.ts';
+import type { Secret } from '../secret.ts';
+import type { RedisConnection } from './connection.ts';
+import { createKeyspace, recordKey, windowKey } from './keys.ts';
+import { reserveScript, reserveStatus } from './reserve-script.ts';
+
+export interface RedisConsumeOptions {
+  readonly connection: RedisConnection;
+  /** Keys the hash of subjects; at least 16 bytes, the same for every process that shares the counters. */
+  readonly keySecret: Secret;
+  /** Epoch milliseconds; the clock of the claims' deadlines. */
+  readonly now: () => number;
+  /** The longest wait for an answer, in milliseconds, if the claim's own deadline is not earlier. Default 50. */
+  readonly commandTimeoutMs?: number;
+  /** How long a claim's id is known, in milliseconds. Default 15 000; at least twice Envoy's time-out. */
+  readonly recordTtlMs?: number;
+}
+
+/** The part of a script call that depends on the charges alone. */
+interface Call {
+  readonly claim: ClaimCounters;
+  readonly names: readonly string[];
+  readonly windowArgs: readonly string[];
+}
+
+/**
+ * Implements Consume on Redis: one script call a claim, exact for all processes that share the server.
+ *
+ * The deadline is passed on in the server's own time, so that a claim that was given up here is not charged
+ * there when a server that hung goes on. Whether it was charged *before* the deadline, with only the reply
+ * late or lost, nobody can tell: such a claim throws DependencyError (`timeout`, `unreachable`) and may be
+ * charged. `overloaded`: not sent. `malformed`: a stored value was no counter; nothing was charged, and the
+ * value ends by itself within a window and 2 s. `failed`, `misconfigured`: Redis refused; nothing was charged.
+ */
+export function createRedisConsume(options: RedisConsumeOptions): Consume {
+  const { connection, now, commandTimeoutMs = 50, recordTtlMs = 15_000 } = options;
+  const { tagOf } = createKeyspace(options.keySecret);
+  const reserve = connection.script(reserveScript);
+  const calls = new WeakMap<readonly Charge[], Call>();
+
+  function callOf(charges: readonly Charge[]): Call {
+    let call = calls.get(charges);
+    if (call === undefined) {
+      call = createCall(countersOf(charges));
+      calls.set(charges, call);
+    }
+    return call;
+  }
+
+  return ({ subject, id, charges, deadlineAtMs }) => {
+    const { claim, names, windowArgs } = callOf(charges);
+    const sentAtMs = now();
+    const endsAtMs = Math.min(deadlineAtMs, sentAtMs + commandTimeoutMs);
+    if (endsAtMs <= sentAtMs) throw timeout('no time left');
+    const tag = tagOf(subject);
+    const clock = connection.clockOf(tag);
+    const notAfterUs = clock.serverUs(endsAtMs);
+    if (notAfterUs === undefined) {
+      const { fault } = connection.state();
+      throw fault ?? new DependencyError('redis', 'unreachable', { detail: 'not connected yet' });
+    }
+    const hasRecord = id !== '' && claim.chargesAnything;
+    const keys = names.map((name) => windowKey(tag, name));
+    if (hasRecord) keys.unshift(recordKey(tag, id));
+    const args = [String(notAfterUs), hasRecord ? String(recordTtlMs) : '0', ...windowArgs];
+    const decision = reserve(keys, args).then((reply) => {
+      const { serverUs, answer } = readReply(reply, names.length);
+      clock.observe(sentAtMs, serverUs, now());
+      if (answer === undefined) throw timeout('it ran after its deadline and charged nothing');
+      return decisionFrom(claim, answer);
+    });
+    return within(endsAtMs - sentAtMs, decision);
+  };
+}
+
+function createCall(claim: ClaimCounters): Call {
+  return {
+    claim,
+    names: claim.counters.map(({ name }) => name),
+    windowArgs: claim.counters.flatMap(({ lengthUs, units, limit }) => [
+      String(lengthUs),
+      String(units),
+      limit === undefined ? '-1' : String(limit),
+    ]),
+  };
+}
+
+/**
+ * One timer a call. ioredis' own time-out starts when its pipeline is written, which may be a whole round trip
+ * later.
+ */
+function within(timeoutMs: number, decision: Promise<Decision>): Promise<Decision> {
+  return new Promise((resolve, reject) => {
+    const giveUp = () => reject(timeout('no reply'));
+    // A reply that waits in the socket while this process was busy elsewhere is read first.
+    const timer = setTimeout(() => setImmediate(giveUp), timeoutMs);
+    decision.finally(() => clearTimeout(timer)).then(resolve, reject);
+  });
+}
+
+function timeout(detail: string): DependencyError {
+  return new DependencyError('redis', 'timeout', { detail });
+}
+
+interface Reply {
+  readonly serverUs: number;
+  /** undefined: it ran after its deadline, and charged nothing. */
+  readonly answer: Answer | undefined;
+}
+
+function readReply(reply: unknown, counters: number): Reply {
+  if (!isNumbers(reply)) throw new DependencyError('redis', 'malformed', { detail: 'reply of the script' });
+  const [status, serverUs = 0, retryAfterUs = 0] = reply;
+  if (status === reserveStatus.malformed) {
+    throw new DependencyError('redis', 'malformed', { detail: 'a stored value is no counter' });
+  }
+  if (status === reserveStatus.late) return { serverUs, answer: undefined };
+  if (reply.length !== 3 + 2 * counters) {
+    throw new DependencyError('redis', 'malformed', { detail: 'reply of the script' });
+  }
+  const admitted = status !== reserveStatus.denied;
+  return {
+    serverUs,
+    answer: {
+      admitted,
+      readings: readings(reply),
+      retryAfterUs: admitted || retryAfterUs < 0 ? undefined : retryAfterUs,
+    },
+  };
+}
+
+function readings(reply: readonly number[]): readonly Reading[] {
+  const found: Reading[] = [];
+  for (let at = 3; at < reply.length; at += 2) {
+    found.push({ total: reply[at] ?? 0, resetAfterUs: reply[at + 1] ?? 0 });
+  }
+  return found;
+}
+
+function isNumbers(value: unknown): value is readonly number[] {
+  return Array.isArray(value) && value.every((entry) => typeof entry === 'number');
+}

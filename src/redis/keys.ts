@@ -1,0 +1,38 @@
+import { createHash, createHmac, createSecretKey } from 'node:crypto';
+import type { Secret } from '../secret.ts';
+
+/** Names of the counters' keys. All of one subject share a hash tag, so that a script may touch them at once. */
+export interface Keyspace {
+  /** Subject → 22 characters of base64url (132 bits) that only a holder of the key can make. */
+  readonly tagOf: (subject: string) => string;
+}
+
+/** As long as the hash tag of every key; the scripts count on it. */
+export const tagLength = 22;
+
+const leastKeyBytes = 16;
+
+/** Throws TypeError for a key too short to keep a subject from being guessed. */
+export function createKeyspace(keySecret: Secret): Keyspace {
+  const keyBytes = Buffer.from(keySecret.reveal());
+  if (keyBytes.length < leastKeyBytes) {
+    throw new TypeError(`the key of the counters must have at least ${leastKeyBytes} bytes`);
+  }
+  const key = createSecretKey(keyBytes);
+  return {
+    tagOf: (subject) => createHmac('sha256', key).update(subject).digest('base64url').slice(0, tagLength),
+  };
+}
+
+/** `name` is a counter's: scope, unit, length. */
+export function windowKey(tag: string, name: string): string {
+  return `tg:{${tag}}:w:${name}`;
+}
+
+const plainId = /^[\w-]{1,64}$/;
+
+/** Any id makes a key of a bounded length and without special characters; no two ids make the same key. */
+export function recordKey(tag: string, id: string): string {
+  if (plainId.test(id)) return `tg:{${tag}}:r:${id}`;
+  return `tg:{${tag}}:r:~${createHash('sha256').update(id).digest('base64url')}`;
+}

@@ -1,0 +1,139 @@
+/**
+ * The slotted window of src/check/window.ts as one Lua script: all windows of a claim in one round trip, all
+ * charged or none, in the server's time. Lua 5.1 with the `struct` library, as in Redis 7.
+ *
+ * KEYS: the claim's record, if it has one, then its windows; all with the same hash tag of 22 characters.
+ * ARGV: not-after (microseconds of server time; a claim that runs later charges nothing), the record's time
+ * to live (ms; 0: the claim has no record), then for each window its length (microseconds), the units asked
+ * for (0 looks only) and the limit (-1: counts, never denies).
+ *
+ * Reply: status, server time (microseconds), microseconds until the claim fits (-1: never), then for each
+ * window its total and the microseconds until nothing counts any more.
+ *
+ * A window is one string: format (1 byte), epoch, total, newest stamp, units of the newest slot, then stamp
+ * and units of each older slot, oldest first; little-endian doubles, exact for whole numbers below 2^53 where
+ * Lua's own number formatting keeps 14 digits. A record is: format (1 byte), then for each charged window the
+ * length of its name, epoch, slot number, units, and the name (its key without the hash tag): all that a
+ * later settlement needs, none of which says who.
+ *
+ * An epoch that begins is kept also where nothing is charged: one that begins anew with each denial would
+ * never end.
+ *
+ * The key of a window lives until its newest stamp is a window and 2 s old, so it is set anew with each
+ * charge. (Set only when a slot opens, it would lose what came later in a slot of more than 2 s.)
+ *
+ * A value that is no window charges nothing and says so. It gets an end, if it has none: by then everything
+ * that it may have counted is a window old, and an empty window is the truth again.
+ */
+export const reserveStatus = { admitted: 1, repeated: 2, denied: 0, late: -1, malformed: -2 } as const;
+
+const serverClock = `
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]`;
+
+/** `clock` is Lua that sets \`now\`: for tests only, where time must be a number of the test's choice. */
+export function createReserveScript(clock: string = serverClock): string {
+  return `${clock}
+if now > tonumber(ARGV[1]) then return {-1, now, 0} end
+local floor, ceil, max, sub = math.floor, math.ceil, math.max, string.sub
+local pack, unpackStruct = struct.pack, struct.unpack
+local recordTtl = tonumber(ARGV[2])
+local first = recordTtl > 0 and 1 or 0
+local stored = redis.call('MGET', unpack(KEYS))
+local repeated = first == 1 and stored[1]
+local count = #KEYS - first
+
+local function malformed(key, length)
+  local whole = ceil(length / 1000) + 2000
+  local left = redis.call('PTTL', key)
+  if left < 0 or left > whole then redis.call('PEXPIRE', key, whole) end
+  return {-2, now, 0}
+end
+
+local epochs, totals, stamps, newests, tails, begun = {}, {}, {}, {}, {}, {}
+local denied, fits = false, 0
+for i = 1, count do
+  local length, units, limit = tonumber(ARGV[3 * i]), tonumber(ARGV[3 * i + 1]), tonumber(ARGV[3 * i + 2])
+  local value = stored[i + first]
+  local epoch, total, stamp, newest, tail = now, 0, now, 0, ''
+  if value then
+    local size = #value
+    if size < 33 or size > 353 or (size - 33) % 16 ~= 0 or string.byte(value) ~= 1 then
+      return malformed(KEYS[i + first], length)
+    end
+    local _
+    _, epoch, total, stamp, newest = unpackStruct('<Bdddd', value)
+    if not (epoch >= 0 and stamp >= 0 and newest >= 0 and total >= newest) then
+      return malformed(KEYS[i + first], length)
+    end
+    if now + length < stamp then
+      epoch, stamp, newest = max(now, epoch + 1), now, total
+      begun[i] = true
+    elseif stamp + length <= now then
+      stamp, newest, total = now, 0, 0
+    else
+      local from = 34
+      while from < size do
+        local slotStamp, slotUnits = unpackStruct('<dd', value, from)
+        if slotStamp + length > now then break end
+        total = total - slotUnits
+        from = from + 16
+      end
+      tail = sub(value, from)
+    end
+  elseif redis.call('EXISTS', KEYS[i + first]) == 1 then
+    return malformed(KEYS[i + first], length)
+  end
+  if units > 0 and limit >= 0 and total + units > limit then
+    denied = true
+    if units > limit then
+      fits = -1
+    elseif fits >= 0 then
+      local excess, at, from = total + units - limit, stamp + length, 1
+      while from < #tail do
+        local slotStamp, slotUnits = unpackStruct('<dd', tail, from)
+        excess = excess - slotUnits
+        if excess <= 0 then
+          at = slotStamp + length
+          break
+        end
+        from = from + 16
+      end
+      fits = max(fits, at - now)
+    end
+  end
+  epochs[i], totals[i], stamps[i], newests[i], tails[i] = epoch, total, stamp, newest, tail
+end
+
+local status = repeated and 2 or (denied and 0 or 1)
+local reply = {status, now, fits}
+local record = status == 1 and first == 1 and {pack('<B', 1)}
+for i = 1, count do
+  local length, units = tonumber(ARGV[3 * i]), tonumber(ARGV[3 * i + 1])
+  local total, stamp = totals[i], stamps[i]
+  local charges = status == 1 and units > 0
+  if charges or begun[i] then
+    local newest, tail, slotLength = newests[i], tails[i], length / 20
+    local at = max(now, stamp)
+    if not charges then units = 0 end
+    local slot = floor(at / slotLength)
+    if slot ~= floor(stamp / slotLength) then
+      if newest > 0 then tail = tail .. pack('<dd', stamp, newest) end
+      newest = 0
+    end
+    stamp, total = at, total + units
+    local value = pack('<Bdddd', 1, epochs[i], total, stamp, newest + units) .. tail
+    redis.call('SET', KEYS[i + first], value, 'PX', ceil((stamp - now + length) / 1000) + 2000)
+    if record and charges then
+      local name = sub(KEYS[i + first], 31)
+      record[#record + 1] = pack('<Hddd', #name, epochs[i], slot, units) .. name
+    end
+  end
+  reply[2 * i + 2], reply[2 * i + 3] = total, total == 0 and 0 or stamp + length - now
+end
+if record then redis.call('SET', KEYS[1], table.concat(record), 'PX', recordTtl) end
+return reply
+`;
+}
+
+export const reserveScript = createReserveScript();
