@@ -163,3 +163,13 @@ export function claimsOf(token: string): Readonly<Record<string, unknown>> {
   const [, payload = ''] = token.split('.');
   return JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')) as Readonly<Record<string, unknown>>;
 }
+
+/** The credentials that the issuer's pod would have. */
+export async function issuerToken(admin: KubeClient): Promise<string> {
+  const { body } = await admin.post('/api/v1/namespaces/tiergate/serviceaccounts/tiergate-issuer/token', {
+    apiVersion: 'authentication.k8s.io/v1',
+    kind: 'TokenRequest',
+    spec: {},
+  });
+  return (body as { readonly status: { readonly token: string } }).status.token;
+}
