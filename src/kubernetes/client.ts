@@ -92,7 +92,7 @@ const keepAliveProbeMs = 15_000;
 
 /**
  * A client of our own over node:http(s), because the official one makes a new TLS connection for every request:
- * 4 ms where a kept one takes 1 ms (docs/adr).
+ * 6.3 ms and 5 ms of CPU for a TokenReview, where a kept one takes 1.1 ms and 0.8 ms (docs/adr).
  */
 export function createKubernetesClient(options: KubernetesClientOptions): KubernetesClient {
   const { connection, now = Date.now } = options;
