@@ -1,0 +1,141 @@
+import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { ConfigMistakes } from './config-mistakes.ts';
+import { defaultAudience } from './config-rules.ts';
+import type { ConfigSections } from './config-schema.ts';
+import { readConfigText } from './config-text.ts';
+import { validateConfig } from './validate-config.ts';
+
+type Frozen<T> = T extends readonly (infer Entry)[]
+  ? readonly Frozen<Entry>[]
+  : T extends object
+    ? { readonly [Key in keyof T]: Frozen<T[Key]> }
+    : T;
+
+type Section<Name extends keyof ConfigSections> = ConfigSections[Name];
+
+/** Where the policy document stands. */
+export type PolicySource =
+  | { readonly kind: 'file'; readonly path: string }
+  /** Without a namespace: the one that this process runs in. */
+  | { readonly kind: 'configMap'; readonly namespace: string | undefined; readonly name: string };
+
+/** How to reach the one Redis, and what keys the names of its counters. */
+export interface RedisConfig {
+  /** `redis://host:port/db`, or `rediss:` for TLS; never with a user or a password. */
+  readonly url: string;
+  readonly tls: Frozen<NonNullable<Section<'redis'>['tls']>> | undefined;
+  readonly usernameFile: string | undefined;
+  readonly passwordFile: string | undefined;
+  readonly keySecretFile: string;
+  readonly commandTimeoutMs: number;
+}
+
+/** The process file, valid as a whole and frozen. Durations are `…Ms`, paths of files absolute. */
+export type Config = Frozen<
+  Omit<ConfigSections, 'identity' | 'model' | 'policy' | 'redis'> & {
+    readonly identity: Section<'identity'> & { readonly audience: string };
+    readonly model: Omit<Section<'model'>, 'template' | 'header'> & {
+      /** Used where `from` is `path`. */
+      readonly template: string;
+      /** Set exactly where `from` is `header`. */
+      readonly header: string | undefined;
+    };
+    readonly policy: Pick<Section<'policy'>, 'defaultTier' | 'defaultLimits'> & {
+      readonly source: PolicySource;
+    };
+    /** Set exactly where `limits.store` is `redis`. */
+    readonly redis: RedisConfig | undefined;
+  }
+>;
+
+export interface ConfigTextOptions {
+  /** Name of the text in messages. */
+  readonly file: string;
+  /** Folder from which relative paths of files are meant. */
+  readonly folder: string;
+}
+
+/** Text of a process file → Config. Throws ConfigMistakes with every mistake at once. */
+export function parseConfig(text: string, options: ConfigTextOptions): Config {
+  const read = readConfigText(text);
+  if (read.mistakes.length > 0) throw new ConfigMistakes(options.file, read.mistakes);
+  const validated = validateConfig(read);
+  if (!validated.valid) throw new ConfigMistakes(options.file, validated.mistakes);
+  return freeze(configFrom(validated.sections, (path) => resolve(options.folder, path)));
+}
+
+/** The process file at a path → Config. Throws ConfigMistakes, also when it can not be read. */
+export function loadConfig(path: string): Config {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? 'unknown fault';
+    throw new ConfigMistakes(path, [{ path: '', message: `can not be read (${code})` }]);
+  }
+  return parseConfig(text, { file: path, folder: dirname(resolve(path)) });
+}
+
+const defaultTemplate = '/{namespace}/{model}/';
+const defaultPolicyName = 'tier-to-group-mapping';
+
+function configFrom(sections: ConfigSections, absolute: (path: string) => string): Config {
+  const { listeners, identity, model, policy, kubernetes } = sections;
+  const maybe = (path: string | undefined) => (path === undefined ? undefined : absolute(path));
+  const { tls } = listeners.grpc;
+  return {
+    ...sections,
+    listeners: {
+      ...listeners,
+      grpc: {
+        ...listeners.grpc,
+        tls: tls && { cert: absolute(tls.cert), key: absolute(tls.key), clientCa: maybe(tls.clientCa) },
+      },
+    },
+    identity: { ...identity, audience: identity.audience ?? defaultAudience(sections.instance) },
+    model: { ...model, template: model.template ?? defaultTemplate, header: model.header },
+    policy: {
+      source:
+        policy.file === undefined
+          ? {
+              kind: 'configMap',
+              namespace: policy.configMap?.namespace,
+              name: policy.configMap?.name ?? defaultPolicyName,
+            }
+          : { kind: 'file', path: absolute(policy.file) },
+      defaultTier: policy.defaultTier,
+      defaultLimits: policy.defaultLimits,
+    },
+    redis: redisFrom(sections, maybe),
+    kubernetes: { ...kubernetes, kubeconfig: maybe(kubernetes.kubeconfig) },
+  };
+}
+
+function redisFrom(
+  { limits, redis }: ConfigSections,
+  maybe: (path: string | undefined) => string | undefined,
+): RedisConfig | undefined {
+  const keySecretFile = maybe(redis.keySecretFile);
+  // The rules have seen to both where the store is Redis.
+  if (limits.store !== 'redis' || redis.url === undefined || keySecretFile === undefined) return undefined;
+  return {
+    url: redis.url,
+    tls: redis.tls && {
+      ...redis.tls,
+      ca: maybe(redis.tls.ca),
+      cert: maybe(redis.tls.cert),
+      key: maybe(redis.tls.key),
+    },
+    usernameFile: maybe(redis.usernameFile),
+    passwordFile: maybe(redis.passwordFile),
+    keySecretFile,
+    commandTimeoutMs: redis.commandTimeoutMs,
+  };
+}
+
+function freeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
+  for (const inner of Object.values(value)) freeze(inner);
+  return Object.freeze(value);
+}

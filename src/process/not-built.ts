@@ -1,0 +1,76 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { ReportMistake } from './config-rules.ts';
+import type { ConfigSections } from './config-schema.ts';
+
+interface NotBuilt {
+  /** As written in the process file. */
+  readonly path: readonly string[];
+  readonly value: (config: ConfigSections) => unknown;
+  /** What happens today, said after "is not built yet: ". */
+  readonly today: string;
+  /** Values besides the default that say what happens today. */
+  readonly alsoTrue?: readonly unknown[];
+}
+
+const noBudget = 'reviews have a time-out (reviews.timeout) and no budget';
+const oneRedis = 'only a single Redis, by redis.url';
+
+/**
+ * Keys that are typed from the start and whose capability is still to come; who builds it deletes the row.
+ * Anything but their default is refused in words: a key that is silently ignored is a promise that nobody keeps.
+ */
+export const notBuilt: readonly NotBuilt[] = [
+  // TODO(#5): limits while Redis is away, Redis Cluster, Sentinel.
+  {
+    path: ['limits', 'onStoreUnavailable'],
+    value: ({ limits }) => limits.onStoreUnavailable,
+    today: 'every request is denied (limit_unavailable) while Redis is away',
+    alsoTrue: ['deny'],
+  },
+  {
+    path: ['limits', 'expectedReplicas'],
+    value: ({ limits }) => limits.expectedReplicas,
+    today: 'no process limits on its own while Redis is away',
+  },
+  { path: ['redis', 'cluster'], value: ({ redis }) => redis.cluster, today: oneRedis },
+  { path: ['redis', 'sentinel'], value: ({ redis }) => redis.sentinel, today: oneRedis },
+  // TODO(#6): budgets of reviews, shorter TTLs while a watch is down, traces.
+  {
+    path: ['identity', 'watchDownTtl'],
+    value: ({ identity }) => identity.watchDownTtlMs,
+    today: 'identity.ttl holds, whatever the watches do',
+  },
+  { path: ['reviews', 'concurrency'], value: ({ reviews }) => reviews.concurrency, today: noBudget },
+  { path: ['reviews', 'perSecond'], value: ({ reviews }) => reviews.perSecond, today: noBudget },
+  {
+    path: ['reviews', 'perSourcePerSecond'],
+    value: ({ reviews }) => reviews.perSourcePerSecond,
+    today: noBudget,
+  },
+  { path: ['reviews', 'queue'], value: ({ reviews }) => reviews.queue, today: noBudget },
+  { path: ['tracing'], value: ({ tracing }) => tracing, today: 'no traces are sent' },
+  // TODO(#9): the HTTP door.
+  {
+    path: ['listeners', 'http'],
+    value: ({ listeners }) => listeners.http,
+    today: 'the HTTP door is not bound; only the gRPC one is',
+  },
+  // TODO(#10): more than one core.
+  { path: ['workers'], value: ({ workers }) => workers, today: 'one process serves; run replicas instead' },
+  // TODO(#11): the console.
+  {
+    path: ['listeners', 'console'],
+    value: ({ listeners }) => listeners.console,
+    today: 'the console is not bound',
+  },
+];
+
+/** Reports every key that asks for more than is built. `defaults` is what the schema makes of an empty file. */
+export function checkBuilt(config: ConfigSections, defaults: ConfigSections, report: ReportMistake): void {
+  for (const { path, value, today, alsoTrue = [] } of notBuilt) {
+    const asked = value(config);
+    const accepted = [value(defaults), ...alsoTrue];
+    if (accepted.some((other) => isDeepStrictEqual(asked, other))) continue;
+    report(path, `is not built yet: ${today}. Leave it out`);
+  }
+}
