@@ -14,7 +14,7 @@ import { differencesOf } from './difference.ts';
 import { finding } from './finding.ts';
 import type { Intent } from './intent.ts';
 import { persist } from './persist.ts';
-import { tokenLost } from './plan.ts';
+import { tokenLost } from './obstacle.ts';
 
 /** Remembers a record that could not be stored, for as long as this process lives. */
 export type RememberUnsaved = (client: StoredClient) => void;
@@ -44,7 +44,7 @@ async function change(
   const answer = await realm.registration.update(stored, desired, context.signal);
   if (answer.outcome === 'registered') return keep(recordAfter(stored, answer.client), context);
   await removeIntent(id, context);
-  if (answer.outcome === 'token_refused') return failed(finding('registration_token_lost', id, tokenLost));
+  if (answer.outcome === 'token_refused') return failed(finding(tokenLost.kind, id, tokenLost.detail));
   return failed(finding('client_refused', id, answer.detail));
 }
 
@@ -62,7 +62,7 @@ export async function recoverClient(
   if (intent === undefined) return otherWriter(id);
   const reference = { by: 'clientId', value: stored.clientId } as const;
   const registered = await realm.administration?.recoverClient(reference, context.signal);
-  if (registered === undefined) return failed(finding('registration_token_lost', id, tokenLost));
+  if (registered === undefined) return failed(finding(tokenLost.kind, id, tokenLost.detail));
   const record = recordAfter(stored, registered);
   if (differencesOf(desired, registered).length > 0) return change(record, desired, realm, context);
   return keep(record, context);

@@ -16,7 +16,7 @@ import { finding } from './finding.ts';
 import { complaintFrom } from './iat-state.ts';
 import type { Intent } from './intent.ts';
 import { persist } from './persist.ts';
-import { tokenLost } from './plan.ts';
+import { obstacles, tokenLost } from './obstacle.ts';
 
 /**
  * Intent, register, store, count, drop the intent. Whatever step it ends at, the next run can tell how far it
@@ -92,7 +92,12 @@ async function takeUp(work: Work): Promise<ActionOutcome> {
   const { action, realm, context, intent } = work;
   const { id, desired } = action;
   const secret = intent.clientSecret ?? createSecret('');
-  if ((await realm.registration.find(id, secret, context.signal)) !== 'present') {
+  const presence = await realm.registration.find(id, secret, context.signal);
+  if (presence === 'disabled' || presence === 'unclear') {
+    // It may be ours: the intent stays for a run that can tell.
+    return failed(finding(obstacles[presence].kind, id, obstacles[presence].detail));
+  }
+  if (presence !== 'present') {
     await removeIntent(id, context);
     return failed(
       finding('identifier_taken', id, 'a client with this id exists that this registrar did not make'),
@@ -115,7 +120,7 @@ async function takeUp(work: Work): Promise<ActionOutcome> {
   };
   const kept = await keepRecord(work, record, 'leave');
   return kept.outcome === 'done'
-    ? { ...kept, findings: [finding('registration_token_lost', id, tokenLost)] }
+    ? { ...kept, findings: [finding(tokenLost.kind, id, tokenLost.detail)] }
     : kept;
 }
 

@@ -5,6 +5,7 @@
  * - `client_refused`: the identity provider refused the client's metadata
  * - `identifier_taken`: a client with this id exists and is not ours
  * - `registration_token_lost`: the client exists and our registration access token is refused for it
+ * - `client_disabled`, `presence_unclear`: it refuses everything, or the realm does not say whether it is there
  * - `record_malformed`, `intent_malformed`: a stored document that is not what it should be
  * - `record_conflict`: somebody else wrote the record meanwhile
  * - `token_not_persisted`: a new registration access token could not be stored
@@ -22,6 +23,8 @@ export type FindingKind =
   | 'client_refused'
   | 'identifier_taken'
   | 'registration_token_lost'
+  | 'client_disabled'
+  | 'presence_unclear'
   | 'record_malformed'
   | 'intent_malformed'
   | 'record_conflict'
@@ -55,6 +58,8 @@ export const failsRun: Readonly<Record<FindingKind, boolean>> = {
   client_refused: true,
   identifier_taken: true,
   registration_token_lost: true,
+  client_disabled: true,
+  presence_unclear: true,
   record_malformed: true,
   intent_malformed: true,
   record_conflict: true,

@@ -4,6 +4,7 @@ import { differencesOf, recordDifferences } from './difference.ts';
 import type { Desired } from './desired.ts';
 import { type Finding, finding } from './finding.ts';
 import type { Intent } from './intent.ts';
+import { tokenLost } from './obstacle.ts';
 import { judgeRemovals, type RemovalOptions, removalCap, type Tombstones } from './removal.ts';
 
 /** What the realm says of a stored client that is still wanted. */
@@ -46,10 +47,6 @@ export interface Plan {
   readonly findings: readonly Finding[];
   readonly tombstones: Tombstones;
 }
-
-/** For findings: what to make of a client that is there and does not obey us. */
-export const tokenLost =
-  'the client exists and refuses its registration access token: only an administrator can give out another; the stored secret is kept';
 
 /** The difference between what is wanted and what is registered. Pure: the same input gives the same plan. */
 export function planChanges(input: PlanInput): Plan {
@@ -108,7 +105,7 @@ function planOne(
   }
   if (inspection?.state === 'token_lost') {
     if (standing.isAdministered) return { kind: 'recover', id, desired, stored, intent };
-    return finding('registration_token_lost', id, tokenLost);
+    return finding(tokenLost.kind, id, tokenLost.detail);
   }
   if (inspection?.state !== 'registered') return undefined;
   const differences = differencesOf(desired, inspection.client);

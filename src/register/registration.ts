@@ -47,14 +47,13 @@ export type RemoveClient = (
 ) => Promise<'removed' | 'token_refused'>;
 
 /**
- * Whether a client is registered, and with this secret, told without any registration token: the token
- * endpoint answers differently to a client that it does not know (RFC 6749 section 5.2).
+ * What a realm says of a client to somebody without any registration token. `gone` is said only on positive
+ * evidence: a disabled client is refused in the same words almost everywhere.
  */
-export type FindClient = (
-  clientId: string,
-  clientSecret: Secret,
-  signal: AbortSignal,
-) => Promise<'present' | 'other_secret' | 'gone'>;
+export type Presence = 'present' | 'other_secret' | 'disabled' | 'gone' | 'unclear';
+
+/** Whether a client is registered, and with this secret. Changes nothing. */
+export type FindClient = (clientId: string, clientSecret: Secret, signal: AbortSignal) => Promise<Presence>;
 
 /** Asks whether an Initial Access Token would be taken, by a request that can't succeed and consumes nothing. */
 export type ProbeInitialAccessToken = (

@@ -12,7 +12,7 @@ import { type RegisteredClient, recordAfter, type StoredClient } from './client.
 import { finding } from './finding.ts';
 import type { Intent } from './intent.ts';
 import type { ClientReference } from './registration.ts';
-import { tokenLost } from './plan.ts';
+import { type Obstacle, obstacles, tokenLost } from './obstacle.ts';
 
 /**
  * Deletes the client, then its record: never the other way, since the record is all that can delete the
@@ -29,11 +29,6 @@ export async function removeClient(
   await context.records.remove(id, context.signal);
   if (action.intent !== undefined) await removeIntent(id, context);
   return done;
-}
-
-interface Obstacle {
-  readonly kind: 'registration_token_lost' | 'identifier_taken';
-  readonly detail: string;
 }
 
 async function removeRegistered(
@@ -53,16 +48,13 @@ async function removeRegistered(
   const isOurs =
     presence === 'present' ||
     (renewed !== undefined && (await registration.find(stored.clientId, renewed, signal)) === 'present');
-  if (!isOurs) return { kind: 'identifier_taken', detail: otherSecret };
+  if (!isOurs) return obstacles[presence];
   const reference: ClientReference = { by: 'clientId', value: stored.clientId };
   const recovered = await administration?.recoverClient(reference, signal);
-  if (recovered === undefined) return { kind: 'registration_token_lost', detail: tokenLost };
+  if (recovered === undefined) return tokenLost;
   const isRemoved = (await registration.remove(recordAfter(stored, recovered), signal)) === 'removed';
-  return isRemoved ? undefined : { kind: 'registration_token_lost', detail: tokenLost };
+  return isRemoved ? undefined : tokenLost;
 }
-
-const otherSecret =
-  'a client with this id exists whose secret is not the stored one, and refuses the stored registration access token: neither is touched';
 
 /** Ends an interrupted registration that nobody wants any more, with the client that it may have left. */
 export async function abandonIntent(
@@ -91,7 +83,8 @@ async function findLeft(
   const { id, clientSecret } = intent;
   if (registration.choosesCredentials && clientSecret !== undefined) {
     const presence = await registration.find(id, clientSecret, context.signal);
-    if (presence !== 'present') return 'nothing';
+    if (presence === 'gone' || presence === 'other_secret') return 'nothing';
+    if (presence !== 'present') return 'unreachable';
   }
   if (administration === undefined) return 'unreachable';
   const by = registration.choosesCredentials ? 'clientId' : 'name';

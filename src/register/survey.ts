@@ -5,6 +5,7 @@ import { concurrently } from './concurrently.ts';
 import { type DocumentStore, fieldsOf, formatDocument, parseDocument } from './document-store.ts';
 import { type Finding, finding } from './finding.ts';
 import { idFromIntentKey, type Intent, readIntent } from './intent.ts';
+import { obstacles } from './obstacle.ts';
 import type { Inspection } from './plan.ts';
 import type { Tombstones } from './removal.ts';
 
@@ -171,7 +172,6 @@ async function inspect(
   const renewed = intent?.clientSecret;
   if (renewed && (await registration.find(client.clientId, renewed, signal)) === 'present')
     return { inspection: { state: 'gone' } };
-  const detail =
-    'the client of this id has another secret than the stored one, and refuses the stored registration access token: neither is touched';
-  return { inspection: { state: 'unknown' }, finding: finding('identifier_taken', client.id, detail) };
+  const { kind, detail } = obstacles[presence];
+  return { inspection: { state: 'unknown' }, finding: finding(kind, client.id, detail) };
 }
