@@ -101,6 +101,8 @@ function createApp(options: IssuerServerOptions): IssuerApp {
     return503OnClosing: false,
     genReqId: requestId,
     trustProxy: options.trustedProxies.length === 0 ? false : [...options.trustedProxies],
+    frameworkErrors: (_error, _request, reply) =>
+      void refuse(reply, denied('path_invalid', 'The path can not be read.')),
     rewriteUrl: ({ url = '/' }) => withoutPrefix(url),
     ajv: {
       customOptions: {

@@ -9,7 +9,7 @@ import {
   issuerToken,
   type IssuerWorld,
   startIssuer,
-} from './issuer-world.ts';
+} from '../issue/issuer-world.ts';
 import { type KubeApiServer, startKubeApiServer } from './kube-apiserver.ts';
 import type { KubeClient } from './kube-client.ts';
 
@@ -131,7 +131,7 @@ describe('the issuer with rights everywhere, behind its admission policy', () =>
         subjects: [{ kind: 'ServiceAccount', name: 'tiergate-issuer', namespace: 'tiergate' }],
       };
       await applyManifests(kube.client(), [byMistake]);
-      await createTierNamespace(kube.client(), 'free');
+      await createTierNamespace(kube, 'free');
     });
 
     test('it mints for no account of kube-system, and makes none there', async () => {

@@ -17,7 +17,7 @@ import {
   readManifests,
   replaceManifest,
 } from './apply-manifests.ts';
-import { ask, instance, issuerNamespace, issuerToken, startIssuer } from './issuer-world.ts';
+import { ask, instance, issuerNamespace, issuerToken, startIssuer } from '../issue/issuer-world.ts';
 import { type KubeApiServer, startKubeApiServer } from './kube-apiserver.ts';
 
 interface Rule {

@@ -2,18 +2,27 @@ import { createMemoryConsume } from '../../src/check/memory-consume.ts';
 import { createIssuerServer, type IssuerServerOptions } from '../../src/http/issuer-server.ts';
 import type { AuditRecord } from '../../src/issue/audit.ts';
 import type { ServedModel } from '../../src/issue/models.ts';
-import { createKubernetesClient } from '../../src/kubernetes/client.ts';
+import { createKubernetesClient, type KubernetesClient } from '../../src/kubernetes/client.ts';
 import { createFixedConnection } from '../../src/kubernetes/connection.ts';
 import { parsePolicyFile } from '../../src/policy/parse-policy.ts';
 import type { Policy } from '../../src/policy/policy.ts';
 import { createTokenApi, type TokenApiOptions } from '../../src/programs/token-api.ts';
 import { createSecret } from '../../src/secret.ts';
-import { clusterAudience, type KubeApiServer } from './kube-apiserver.ts';
-import type { KubeClient } from './kube-client.ts';
+import type { KubeClient } from '../real/kube-client.ts';
+import { createApiCaller } from '../sandbox/api-caller.ts';
 
 export const instance = 'maas-default-gateway';
 export const audience = `${instance}-sa`;
+export const clusterAudience = 'https://kubernetes.default.svc';
 export const issuerNamespace = 'tiergate';
+
+/** An API server, real or embedded. */
+export interface ApiServer {
+  readonly url: string;
+  readonly caPem?: string;
+  /** Of a member of `system:masters`. */
+  readonly adminToken: string;
+}
 
 const document = `
 - name: free
@@ -50,24 +59,27 @@ export interface IssuerWorldOptions {
   readonly models: readonly ServedModel[];
   /** Where the issuer finds the API server, if not at its own port. */
   readonly kubernetesUrl: string;
+  /** Stands between the issuer and its client. */
+  readonly through: (client: KubernetesClient) => KubernetesClient;
 }
 
-/** The token API in this process, against a real API server, as the user of `token`. */
+/** The token API in this process, in front of an API server, as the user of `token`. */
 export async function startIssuer(
-  kube: KubeApiServer,
+  kube: Omit<ApiServer, 'adminToken'>,
   token: string,
   more: Partial<IssuerWorldOptions> = {},
 ): Promise<IssuerWorld> {
   const audits: AuditRecord[] = [];
   const faults: unknown[] = [];
-  const client = createKubernetesClient({
+  const plainClient = createKubernetesClient({
     connection: createFixedConnection({
       server: more.kubernetesUrl ?? kube.url,
-      caPem: kube.caPem,
+      ...(kube.caPem !== undefined && { caPem: kube.caPem }),
       token: createSecret(token),
     }),
     timeoutMs: 5_000,
   });
+  const client = more.through?.(plainClient) ?? plainClient;
   const api = createTokenApi({
     client,
     instance,
@@ -107,47 +119,48 @@ export async function startIssuer(
 }
 
 /** A tier's namespace as installation makes it. */
-export async function createTierNamespace(admin: KubeClient, tier: string): Promise<string> {
+export async function createTierNamespace(kube: ApiServer, tier: string): Promise<string> {
   const name = `${instance}-tier-${tier}`;
-  await admin.post('/api/v1/namespaces', {
-    apiVersion: 'v1',
-    kind: 'Namespace',
-    metadata: {
-      name,
-      labels: {
-        'app.kubernetes.io/component': 'token-issuer',
-        'app.kubernetes.io/part-of': 'maas-api',
-        'maas.opendatahub.io/instance': instance,
-        'maas.opendatahub.io/tier': tier,
-        'maas.opendatahub.io/tier-namespace': 'true',
-      },
-    },
+  const labels = {
+    'app.kubernetes.io/component': 'token-issuer',
+    'app.kubernetes.io/part-of': 'maas-api',
+    'maas.opendatahub.io/instance': instance,
+    'maas.opendatahub.io/tier': tier,
+    'maas.opendatahub.io/tier-namespace': 'true',
+  };
+  await createApiCaller(kube).call('POST', '/api/v1/namespaces', {
+    token: kube.adminToken,
+    body: { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } },
   });
   return name;
 }
 
-export interface ApiAnswer {
-  readonly status: number;
-  readonly headers: Headers;
-  // The tests look into answers of many shapes; what they find there is compared, never called.
-  readonly body: Readonly<Record<string, never>>;
+/** A JSON value that a test looks into without asking what it is; what it finds is compared. */
+export interface Json {
+  readonly [key: string]: Json;
 }
 
-/** One request to the token API, as `token`. */
-export async function ask(
-  issuer: { readonly url: string },
-  what: {
-    readonly token?: string;
-    readonly method?: string;
-    readonly path: string;
-    readonly body?: unknown;
-    readonly headers?: Readonly<Record<string, string>>;
-  },
-): Promise<ApiAnswer> {
+export interface IssuerAnswer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly body: Json;
+}
+
+export interface Asked {
+  readonly token?: string | Json | undefined;
+  readonly method?: string;
+  readonly path: string;
+  /** Sent as JSON; a text as it is. */
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** One request to the token API. */
+export async function ask(issuer: { readonly url: string }, what: Asked): Promise<IssuerAnswer> {
   const { token, method = 'GET', path, body, headers = {} } = what;
   const answer = await fetch(issuer.url + path, {
     method,
-    headers: { ...(token !== undefined && { authorization: `Bearer ${token}` }), ...headers },
+    headers: { ...(token !== undefined && { authorization: `Bearer ${textOf(token)}` }), ...headers },
     ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     signal: AbortSignal.timeout(30_000),
   });
@@ -155,12 +168,12 @@ export async function ask(
   return {
     status: answer.status,
     headers: answer.headers,
-    body: (text.startsWith('{') ? JSON.parse(text) : { text }) as Readonly<Record<string, never>>,
+    body: (/^[[{]/.test(text) ? JSON.parse(text) : { text }) as Json,
   };
 }
 
-export function claimsOf(token: string): Readonly<Record<string, unknown>> {
-  const [, payload = ''] = token.split('.');
+export function claimsOf(token: string | Json | undefined): Readonly<Record<string, unknown>> {
+  const [, payload = ''] = textOf(token).split('.');
   return JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')) as Readonly<Record<string, unknown>>;
 }
 
@@ -172,4 +185,15 @@ export async function issuerToken(admin: KubeClient): Promise<string> {
     spec: {},
   });
   return (body as { readonly status: { readonly token: string } }).status.token;
+}
+
+/** The lifetime that an answer to a mint states, in seconds. */
+export function lifetimeOf(minted: Json): number {
+  return Number(minted['expiresAt']) - Number(minted['issuedAt']);
+}
+
+/** What must be a text, or the test stops here. */
+export function textOf(value: unknown): string {
+  if (typeof value !== 'string') throw new TypeError(`${JSON.stringify(value)} is no text`);
+  return value;
 }
