@@ -25,8 +25,8 @@ export function faultOfStatus(status: number): DependencyFault | undefined {
 }
 
 /**
- * The error for such a status. The API server's own words go in only where they are made from who we are and
- * what we asked for (401, 403), never from what we sent.
+ * The error for such a status. The API server's own words (a Status, not what something in between says) go in only
+ * where they are made from who we are and what we asked for (401, 403), never from what we sent.
  */
 export function faultError(
   fault: DependencyFault,
@@ -35,7 +35,9 @@ export function faultError(
 ): DependencyError {
   const { status, headers, text } = answer;
   const retryAfterMs = readRetryAfter(headers['retry-after'], nowMs);
-  const words = fault === 'misconfigured' ? `: ${statusMessage({ status, body: parsed(text) })}` : '';
+  const body = parsed(text);
+  const isWorded = fault === 'misconfigured' && isRecord(body) && body['kind'] === 'Status';
+  const words = isWorded ? `: ${statusMessage({ status, body })}` : '';
   return new DependencyError('kubernetes', fault, {
     detail: `HTTP ${status}${words}`,
     ...(retryAfterMs !== undefined && { retryAfterMs }),

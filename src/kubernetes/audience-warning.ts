@@ -2,7 +2,7 @@ import type { KubernetesClient } from './client.ts';
 import { createReviewToken } from './token-review.ts';
 
 export interface AudienceWarningOptions {
-  readonly client: KubernetesClient;
+  readonly client: Pick<KubernetesClient, 'request' | 'ownToken'>;
   /** Ours. */
   readonly audience: string;
 }

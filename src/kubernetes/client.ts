@@ -151,6 +151,8 @@ export function createKubernetesClient(options: KubernetesClientOptions): Kubern
           return await readAnswer(response, maxFaultBytes, request.expected);
         }
         response.socket.setKeepAlive(true, keepAliveProbeMs);
+        // Whoever reads the values meets it; nobody may be reading yet.
+        response.on('error', () => undefined);
         return { values: readJsonLines(response, { idleTimeoutMs, signal }) };
       } catch (error) {
         throw wait.signal.aborted ? wait.fault() : error;

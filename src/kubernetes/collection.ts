@@ -39,7 +39,7 @@ const maxPageBytes = 96 * 1024 * 1024;
 
 /** In pages, and as new as the question: no resourceVersion is asked for. Throws DependencyError. */
 export async function listCollection<Thing extends Kept>(
-  client: KubernetesClient,
+  client: Pick<KubernetesClient, 'request'>,
   collection: Collection<Thing>,
   options: { readonly timeoutMs: number; readonly signal: AbortSignal },
 ): Promise<Listed<Thing> | Refusal> {
@@ -82,7 +82,7 @@ export interface WatchOptions {
 
 /** What changes from a resourceVersion on, until the server ends it. Throws DependencyError, and so does what it returns. */
 export async function watchCollection<Thing extends Kept>(
-  client: KubernetesClient,
+  client: Pick<KubernetesClient, 'stream'>,
   collection: Collection<Thing>,
   options: WatchOptions,
 ): Promise<AsyncIterable<WatchEvent<Thing>> | Refusal | 'expired'> {

@@ -19,7 +19,7 @@ export interface ConfigMap extends ConfigMapName {
  * (`misconfigured`, in the API server's words). Needs `get` on that ConfigMap.
  */
 export async function readConfigMap(
-  client: KubernetesClient,
+  client: Pick<KubernetesClient, 'request'>,
   { namespace, name }: ConfigMapName,
   signal?: AbortSignal,
 ): Promise<ConfigMap | undefined> {

@@ -13,7 +13,7 @@ const algorithms = ['RS256', 'ES256', 'ES384', 'ES512'];
 const refusedHeaders = ['jwk', 'jku', 'x5c', 'x5u', 'crit', 'b64'];
 
 export interface SignatureVerifierOptions {
-  readonly client: KubernetesClient;
+  readonly client: Pick<KubernetesClient, 'request'>;
   readonly now?: () => number;
 }
 
@@ -51,13 +51,13 @@ export function createSignatureVerifier(options: SignatureVerifierOptions): Sign
   async function keysWith(id: string): Promise<Keys | undefined> {
     const current = source.current();
     if (current?.ids.has(id) === true) return current;
-    const arriving = await source.pending();
-    if (arriving?.ids.has(id) === true) return arriving;
-    // They can't be had, as of a moment ago: waiting for the next try would help nobody, nor refuse anybody.
-    if (source.fault() !== undefined && arriving === undefined) {
-      source.current();
-      return undefined;
+    const pending = source.pending();
+    if (pending !== undefined) {
+      const arriving = await pending;
+      if (arriving?.ids.has(id) === true) return arriving;
     }
+    // As of a moment ago they can't be had: to wait for the next try would help nobody.
+    if (source.fault() !== undefined) return undefined;
     return source.next();
   }
 
@@ -104,7 +104,7 @@ async function verifyBy(keys: Keys, token: string): Promise<'valid' | 'invalid' 
   }
 }
 
-async function fetchKeys(client: KubernetesClient): Promise<Keys> {
+async function fetchKeys(client: Pick<KubernetesClient, 'request'>): Promise<Keys> {
   const [keySet, discovery] = await Promise.all([
     fetchJson(client, '/openid/v1/jwks', 'application/jwk-set+json, application/json'),
     fetchJson(client, '/.well-known/openid-configuration', 'application/json'),
@@ -120,7 +120,11 @@ async function fetchKeys(client: KubernetesClient): Promise<Keys> {
   };
 }
 
-async function fetchJson(client: KubernetesClient, path: string, accept: string): Promise<unknown> {
+async function fetchJson(
+  client: Pick<KubernetesClient, 'request'>,
+  path: string,
+  accept: string,
+): Promise<unknown> {
   const answer = await client.request({ method: 'GET', path, accept });
   if (answer.status !== 200) throw malformed(`${path}: HTTP ${answer.status}`);
   return answer.body;

@@ -14,10 +14,10 @@ export interface KeptMetadata extends Kept {
  * Media types by which the API server sends an object's metadata and nothing else (for a Secret: not the secret).
  * A server that does not know them sends whole objects, of which no more is read.
  */
-const partialObject = 'application/json;as=PartialKeptMetadata;g=meta.k8s.io;v=v1, application/json';
+const partialObject = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json';
 export const metadataAccept = {
   object: partialObject,
-  list: 'application/json;as=PartialKeptMetadataList;g=meta.k8s.io;v=v1, application/json',
+  list: 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1, application/json',
   watch: partialObject,
 };
 

@@ -16,7 +16,7 @@ export interface ObjectIdentity {
 }
 
 export interface NamespacedMetadataOptions {
-  readonly client: KubernetesClient;
+  readonly client: Pick<KubernetesClient, 'request' | 'stream'>;
   /** `serviceaccounts`, `secrets`: of the core group. */
   readonly resource: string;
   readonly namespaces: readonly string[];

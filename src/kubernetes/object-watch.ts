@@ -49,7 +49,7 @@ export interface WatchState {
 }
 
 export interface ObjectWatchOptions<Thing extends Kept> {
-  readonly client: KubernetesClient;
+  readonly client: Pick<KubernetesClient, 'request' | 'stream'>;
   readonly collection: Collection<Thing>;
   readonly onChange?: (change: ObjectChange<Thing>) => void;
   /** Each time that the phase changes. */

@@ -10,7 +10,7 @@ import { userAnnotation } from './service-account.ts';
 export const groupsAnnotation = 'tiergate.dev/groups';
 
 export interface ServiceAccountStoreOptions {
-  readonly client: KubernetesClient;
+  readonly client: Pick<KubernetesClient, 'request' | 'stream'>;
   /** The tier namespaces; one that does not exist yet holds nothing. */
   readonly namespaces: readonly string[];
   readonly onPhase?: (namespace: string, state: WatchState) => void;

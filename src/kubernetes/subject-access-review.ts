@@ -30,7 +30,11 @@ export type ReviewAccess = (
 const path = '/apis/authorization.k8s.io/v1/subjectaccessreviews';
 
 /** Needs `create` on `subjectaccessreviews.authorization.k8s.io` (`system:auth-delegator` has it). */
-export function createReviewAccess({ client }: { readonly client: KubernetesClient }): ReviewAccess {
+export function createReviewAccess({
+  client,
+}: {
+  readonly client: Pick<KubernetesClient, 'request'>;
+}): ReviewAccess {
   return async ({ user, uid, groups, extra }, resourceAttributes, signal) => {
     const answer = await client.request({
       method: 'POST',
@@ -52,7 +56,7 @@ export function createReviewAccess({ client }: { readonly client: KubernetesClie
 }
 
 export interface AuthorizeOptions {
-  readonly client: KubernetesClient;
+  readonly client: Pick<KubernetesClient, 'request'>;
   /** Of the model's resource: `serving.kserve.io`. */
   readonly group: string;
   /** `llminferenceservices` */

@@ -25,7 +25,11 @@ export type ReviewToken = (
 const path = '/apis/authentication.k8s.io/v1/tokenreviews';
 
 /** Needs `create` on `tokenreviews.authentication.k8s.io` (ClusterRole `system:auth-delegator` has it). */
-export function createReviewToken({ client }: { readonly client: KubernetesClient }): ReviewToken {
+export function createReviewToken({
+  client,
+}: {
+  readonly client: Pick<KubernetesClient, 'request'>;
+}): ReviewToken {
   return async (token, audiences, signal) => {
     const answer = await client.request({
       method: 'POST',
@@ -46,7 +50,7 @@ export function createReviewToken({ client }: { readonly client: KubernetesClien
 }
 
 export interface AuthenticateOptions {
-  readonly client: KubernetesClient;
+  readonly client: Pick<KubernetesClient, 'request'>;
   /** Ours. Must not be among the API server's own (`--api-audiences`): audience-warning.ts. */
   readonly audience: string;
 }
