@@ -60,17 +60,20 @@ function requireActiveNamespace(store: ObjectStore, { resource, object }: Admitt
   const namespace = store.find(namespaces, { namespace: '', name });
   if (namespace === undefined) throw notFound(namespaces, name);
   if (namespace.metadata.deletionTimestamp === undefined) return;
+  const message = `namespace ${name} is being terminated`;
   throw forbidden(
     resource,
     object.metadata.name ?? '',
     `unable to create new content in namespace ${name} because it is being terminated`,
+    [{ reason: 'NamespaceTerminating', message, field: 'metadata.namespace' }],
   );
 }
 
 /** `spec.finalizers` keeps it until its content is gone; `status` is the server's. */
 function asNamespace({ object, existing }: Admitted): Manifest {
   const labels = { ...object.metadata.labels, 'kubernetes.io/metadata.name': object.metadata.name ?? '' };
-  const { spec = { finalizers: ['kubernetes'] }, status = { phase: 'Active' } } = existing ?? {};
+  const spec = existing?.['spec'] ?? { finalizers: ['kubernetes'] };
+  const status = existing?.['status'] ?? { phase: 'Active' };
   return { ...object, metadata: { ...object.metadata, labels }, spec, status };
 }
 

@@ -57,18 +57,23 @@ export function serialized(answer: BodyAnswer): {
   };
 }
 
-/** A client that reads this much too slowly is cut off, as the real server does; it will list again. */
+/**
+ * How far a client may fall behind what happens, beyond what its watch began with. One that reads more slowly
+ * is cut off, as by the real server; it will list again.
+ */
 const maxUnreadBytes = 16 * 1024 * 1024;
 
 function streamWatch(response: ServerResponse, watch: Watch): void {
   response.writeHead(200, { 'content-type': 'application/json' });
   response.flushHeaders();
+  let limit = Number.POSITIVE_INFINITY;
   const leave = watch({
     send: (event) => {
       response.write(`${JSON.stringify(event)}\n`);
-      if (response.writableLength > maxUnreadBytes) response.destroy();
+      if (response.writableLength > limit) response.destroy();
     },
     end: () => response.end(),
   });
+  limit = response.writableLength + maxUnreadBytes;
   response.once('close', leave);
 }

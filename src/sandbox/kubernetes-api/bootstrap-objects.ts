@@ -1,10 +1,10 @@
-import type { Manifest } from './objects.ts';
+import type { NamedManifest } from './objects.ts';
 
 const rbacApiVersion = 'rbac.authorization.k8s.io/v1';
 const rbacGroup = 'rbac.authorization.k8s.io';
 
 /** What exists in a cluster before anybody has made anything: of that, what this server can give a meaning. */
-export const bootstrapObjects: readonly Manifest[] = [
+export const bootstrapObjects: readonly NamedManifest[] = [
   namespace('default'),
   namespace('kube-node-lease'),
   namespace('kube-public'),
@@ -38,16 +38,16 @@ export const bootstrapObjects: readonly Manifest[] = [
   clusterRoleBinding('system:public-info-viewer', 'system:authenticated'),
 ];
 
-function namespace(name: string): Manifest {
+function namespace(name: string): NamedManifest {
   return { apiVersion: 'v1', kind: 'Namespace', metadata: { name } };
 }
 
-function clusterRole(name: string, rules: readonly object[]): Manifest {
+function clusterRole(name: string, rules: readonly object[]): NamedManifest {
   return { apiVersion: rbacApiVersion, kind: 'ClusterRole', metadata: { name }, rules };
 }
 
 /** Binds the ClusterRole of the same name to a group. */
-function clusterRoleBinding(name: string, group: string): Manifest {
+function clusterRoleBinding(name: string, group: string): NamedManifest {
   return {
     apiVersion: rbacApiVersion,
     kind: 'ClusterRoleBinding',

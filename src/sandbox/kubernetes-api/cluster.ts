@@ -9,7 +9,7 @@ import { startGarbageCollector } from './garbage-collector.ts';
 import { startNamespaceLifecycle } from './namespace-lifecycle.ts';
 import { createObjectRoutes } from './object-routes.ts';
 import { createObjectStore, type ObjectStore } from './object-store.ts';
-import type { Manifest, ObjectKey, StoredObject } from './objects.ts';
+import type { NamedManifest, ObjectKey, ObjectReference, StoredObject } from './objects.ts';
 import { createObjectWrites } from './object-writes.ts';
 import { type Access, decide, type Requester } from './rbac.ts';
 import { rbacPolicyOf } from './rbac-objects.ts';
@@ -31,13 +31,6 @@ export interface ClusterOptions {
   readonly now: () => number;
 }
 
-/** Names an object: any object does. */
-export interface ObjectReference {
-  readonly apiVersion: string;
-  readonly kind: string;
-  readonly metadata: { readonly name: string; readonly namespace?: string };
-}
-
 /** Everything but the network: the objects, who may do what with them, and the answer to each request. */
 export interface Cluster {
   readonly store: ObjectStore;
@@ -45,7 +38,7 @@ export interface Cluster {
   /** Who is it, may they, do it; throws a StatusError for what is refused. */
   readonly answer: (request: ApiRequest) => Promise<Answer>;
   /** The next three ask for no access and throw a StatusError as a request would. */
-  readonly apply: (object: Manifest & ObjectReference) => StoredObject;
+  readonly apply: (object: NamedManifest) => StoredObject;
   readonly find: (reference: ObjectReference) => StoredObject | undefined;
   readonly remove: (reference: ObjectReference) => void;
 }
@@ -90,7 +83,7 @@ export function createCluster(options: ClusterOptions): Cluster {
     return { resource, key: { namespace, name: metadata.name } };
   }
 
-  function apply(object: Manifest & ObjectReference): StoredObject {
+  function apply(object: NamedManifest): StoredObject {
     const target = { ...located(object), requester: undefined };
     // A copy: what the caller does with theirs must not change ours.
     return writes.patch(target, { kind: 'apply', content: structuredClone(object) }).object;

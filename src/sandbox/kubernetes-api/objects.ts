@@ -36,6 +36,17 @@ export interface Manifest {
   readonly [field: string]: unknown;
 }
 
+/** A manifest that says which object it is. */
+export type NamedManifest = Manifest & ObjectReference;
+
+/** Names an object: any object does. */
+export interface ObjectReference {
+  readonly apiVersion: string;
+  readonly kind: string;
+  /** `default` is the namespace of a namespaced object that names none. */
+  readonly metadata: { readonly name: string; readonly namespace?: string };
+}
+
 export interface StoredMeta extends ObjectMeta {
   readonly name: string;
   readonly uid: string;

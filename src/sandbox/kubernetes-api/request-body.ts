@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import { readBytes } from '../read-bytes.ts';
 import { badRequest, requestTooLarge, unsupportedMediaType } from './status.ts';
 
 /** As the real server's `--max-resource-write-bytes`: 3 MiB. */
@@ -16,7 +17,8 @@ export function mediaTypeOf(headers: IncomingHttpHeaders): string {
  * protobuf too.
  */
 export async function readJson(request: IncomingMessage): Promise<unknown> {
-  const bytes = await readBytes(request);
+  const bytes = await readBytes(request, maxBodyBytes);
+  if (bytes === undefined) throw requestTooLarge(maxBodyBytes);
   if (bytes.length === 0) return undefined;
   if (request.method !== 'PATCH' && mediaTypeOf(request.headers) !== 'application/json')
     throw unsupportedMediaType(
@@ -27,17 +29,4 @@ export async function readJson(request: IncomingMessage): Promise<unknown> {
   } catch {
     throw badRequest('the object provided is unrecognized: the body is not JSON');
   }
-}
-
-async function readBytes(request: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  // Leaving the loop must not destroy the connection: the 413 still goes over it.
-  const body: AsyncIterable<Buffer> = request.iterator({ destroyOnReturn: false });
-  for await (const chunk of body) {
-    size += chunk.length;
-    if (size > maxBodyBytes) throw requestTooLarge(maxBodyBytes);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
 }

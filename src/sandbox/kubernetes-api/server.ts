@@ -2,9 +2,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createLoopbackServer } from '../loopback-server.ts';
 import { answerForError, writeAnswer } from './answer.ts';
 import type { StaticUser } from './authentication.ts';
-import { createCluster, type ObjectReference } from './cluster.ts';
+import { createCluster } from './cluster.ts';
 import { answerWithFault, createFaults, type Fault } from './faults.ts';
-import type { Manifest, StoredObject } from './objects.ts';
+import type { NamedManifest, ObjectReference, StoredObject } from './objects.ts';
 import { readJson } from './request-body.ts';
 import { createRequestCounter } from './request-counter.ts';
 import { readRequestInfo, type ResourceVerb } from './request-info.ts';
@@ -37,7 +37,11 @@ export interface KubernetesApiOptions {
 
 /**
  * An API server within one process: a small, truthful part of kube-apiserver, over plain HTTP on 127.0.0.1
- * and all in memory. What its clients rely on of kube-controller-manager happens too, at once.
+ * and all in memory. What its clients rely on of kube-controller-manager happens too, at once. One contract
+ * suite is run against it and against the real ones; where it knows less it refuses (YAML and protobuf,
+ * JSON patch and strategic merge patch, set-based selectors, dry runs, orphaning, impersonation). What it
+ * leaves out in silence: `managedFields`, tables, `limit` of lists, subresources but `token`, admission
+ * plug-ins, schemas of custom resources, expiry of Events.
  */
 export interface KubernetesApi {
   /** Rejects when the port is taken. The objects are there whether it listens or not. */
@@ -48,7 +52,7 @@ export interface KubernetesApi {
   readonly disconnect: () => void;
 
   /** Creates an object, or merges it into the one that exists, whoever may do so. Throws a StatusError. */
-  readonly apply: (object: Manifest & ObjectReference) => StoredObject;
+  readonly apply: (object: NamedManifest) => StoredObject;
   readonly find: (reference: ObjectReference) => StoredObject | undefined;
   /** Deletes as a client would, finalizers heeded. Throws a StatusError (404) if there is no such object. */
   readonly remove: (reference: ObjectReference) => void;
@@ -106,7 +110,8 @@ export function createKubernetesApi(options: KubernetesApiOptions = {}): Kuberne
       if (fault === undefined) writeAnswer(response, await answer());
       else await answerWithFault(response, fault, answer);
     } catch (error) {
-      writeAnswer(response, answerForError(error));
+      if (response.headersSent) response.destroy();
+      else writeAnswer(response, answerForError(error));
     }
   }
 

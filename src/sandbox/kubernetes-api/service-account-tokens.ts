@@ -60,11 +60,18 @@ const leewaySeconds = 60;
 
 export function createServiceAccountTokens(options: ServiceAccountTokensOptions): ServiceAccountTokens {
   const { issuer, store, now } = options;
-  let current = createSigningKey();
+  let newest: SigningKey | undefined;
   let older: readonly SigningKey[] = [];
 
+  /** Made when it is first needed: that takes a tenth of a second, and many a server signs nothing. */
+  function current(): SigningKey {
+    newest ??= createSigningKey();
+    return newest;
+  }
+
   function publicKeyOf(kid: string | undefined): KeyObject {
-    const key = kid === undefined ? current : [current, ...older].find((candidate) => candidate.kid === kid);
+    const key =
+      kid === undefined ? current() : [current(), ...older].find((candidate) => candidate.kid === kid);
     if (key === undefined) throw new errors.JWKSNoMatchingKey();
     return key.publicKey;
   }
@@ -94,8 +101,9 @@ export function createServiceAccountTokens(options: ServiceAccountTokensOptions)
     const issuedAt = Math.floor(grant.issuedAtMs / 1000);
     const secret = grant.secret?.metadata;
     const bound = secret === undefined ? {} : { secret: { name: secret.name, uid: secret.uid } };
+    const { kid, privateKey } = current();
     return new SignJWT({ 'kubernetes.io': { namespace, ...bound, serviceaccount: { name, uid } } })
-      .setProtectedHeader({ alg: algorithm, kid: current.kid })
+      .setProtectedHeader({ alg: algorithm, kid })
       .setAudience([...grant.audiences])
       .setExpirationTime(issuedAt + grant.expirationSeconds)
       .setIssuedAt(issuedAt)
@@ -103,7 +111,7 @@ export function createServiceAccountTokens(options: ServiceAccountTokensOptions)
       .setJti(randomUUID())
       .setNotBefore(issuedAt)
       .setSubject(`system:serviceaccount:${namespace}:${name}`)
-      .sign(current.privateKey);
+      .sign(privateKey);
   }
 
   async function issue(order: TokenOrder): Promise<string> {
@@ -118,10 +126,10 @@ export function createServiceAccountTokens(options: ServiceAccountTokensOptions)
     verify,
     sign,
     issue,
-    jwks: async () => ({ keys: await Promise.all([current, ...older].map(publicJwk)) }),
+    jwks: async () => ({ keys: await Promise.all([current(), ...older].map(publicJwk)) }),
     rotateSigningKey: () => {
-      older = [current, ...older];
-      current = createSigningKey();
+      older = [current(), ...older];
+      newest = undefined;
     },
     dropOldSigningKeys: () => {
       older = [];

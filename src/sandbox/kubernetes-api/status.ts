@@ -87,14 +87,17 @@ export function unauthorized(): StatusError {
   return new StatusError(401, 'Unauthorized', 'Unauthorized');
 }
 
-export function forbidden(resource: ResourceName, name: string, message: string): StatusError {
+export function forbidden(
+  resource: ResourceName,
+  name: string,
+  message: string,
+  causes: readonly StatusCause[] = [],
+): StatusError {
   const what = name === '' ? qualifiedName(resource) : `${qualifiedName(resource)} "${name}"`;
-  return new StatusError(
-    403,
-    'Forbidden',
-    `${what} is forbidden: ${message}`,
-    resourceDetails(resource, name),
-  );
+  return new StatusError(403, 'Forbidden', `${what} is forbidden: ${message}`, {
+    ...resourceDetails(resource, name),
+    ...(causes.length === 0 ? {} : { causes }),
+  });
 }
 
 export function notFound(resource: ResourceName, name: string): StatusError {
