@@ -3,17 +3,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import type { EnvoyPlace } from '../../src/sandbox/envoy-bootstrap.ts';
 import { freePort } from './free-port.ts';
 import { findParts } from './parts.ts';
 import { type RunningProcess, startProcess } from './running-process.ts';
-
-/** What an Envoy of ours is given to put into its bootstrap. All of it is on loopback or below the temp folder. */
-export interface EnvoyPlace {
-  /** For the listener that clients call. */
-  readonly port: number;
-  readonly adminPort: number;
-  readonly accessLogPath: string;
-}
 
 export interface EnvoyOptions {
   /** Gives the bootstrap (`envoy.config.bootstrap.v3.Bootstrap` as JSON); its admin must listen on `adminPort`. */

@@ -1,4 +1,10 @@
-import type { EnvoyPlace } from './envoy.ts';
+/** What an Envoy of ours is given to put into its bootstrap. */
+export interface EnvoyPlace {
+  /** For the listener that clients call. */
+  readonly port: number;
+  readonly adminPort: number;
+  readonly accessLogPath: string;
+}
 
 /** Where an upstream of Envoy listens: a port of 127.0.0.1, or the path of a Unix socket. */
 export type Endpoint = { readonly port: number } | { readonly path: string };

@@ -1,0 +1,58 @@
+#!/usr/bin/env node
+import { text } from 'node:stream/consumers';
+import { exitCode, type Program, type ProgramIo } from './programs/program.ts';
+
+interface Command {
+  readonly summary: string;
+  /** Loaded when it is called: a command pays for no other command's libraries. */
+  readonly load: () => Promise<Program>;
+}
+
+const commands: Readonly<Record<string, Command>> = {
+  authorizer: {
+    summary: 'answers Envoy: ext_authz v3 over gRPC',
+    load: async () => (await import('./programs/authorizer.ts')).authorizer,
+  },
+  issuer: {
+    summary: 'the token API: mint, list and revoke access tokens',
+    load: async () => (await import('./programs/issuer.ts')).issuer,
+  },
+  sandbox: {
+    summary: 'all of it on one machine, with lines to paste',
+    load: async () => (await import('./programs/sandbox.ts')).sandbox,
+  },
+  'check-config': {
+    summary: 'every mistake of a process file at once',
+    load: async () => (await import('./programs/check-config.ts')).checkConfig,
+  },
+};
+
+function usage(): string {
+  const width = Math.max(...Object.keys(commands).map((name) => name.length));
+  const lines = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`);
+  return ['usage: tiergate <command> [options]', '', ...lines].join('\n');
+}
+
+const io: ProgramIo = {
+  out: (line) => process.stdout.write(`${line}\n`),
+  err: (line) => process.stderr.write(`${line}\n`),
+  readInput: () => text(process.stdin),
+  env: process.env,
+};
+
+async function main([name, ...args]: readonly string[]): Promise<number> {
+  if (name === undefined || name === '--help' || name === 'help') {
+    io.out(usage());
+    return name === undefined ? exitCode.usage : exitCode.done;
+  }
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (command === undefined) {
+    io.err(`tiergate has no command ${name}\n\n${usage()}`);
+    return exitCode.usage;
+  }
+  const program = await command.load();
+  return await program(args, io);
+}
+
+// Never process.exit: whoever started something ends it, and the process ends when nothing is left to do.
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,54 @@
+import { createOpsRoutes } from '../http/ops-routes.ts';
+import { createOpsServer } from '../http/ops-server.ts';
+import type { Metrics } from '../process/metrics.ts';
+import { createReadiness, type Readiness } from '../process/readiness.ts';
+import type { ServerContext } from './run-server.ts';
+
+/** What `/readyz` tells of. The first two are waited for; the others are shown. */
+export type AuthorizerPart = 'policy' | 'serviceAccounts' | 'kubernetes' | 'keys' | 'redis';
+
+export type AuthorizerHealth = Readiness<AuthorizerPart>;
+
+/** Every change of a part's state is told in the log and the metrics as well. */
+export function createHealth({ events }: ServerContext, metrics: Metrics): AuthorizerHealth {
+  return createReadiness<AuthorizerPart>({
+    gating: ['policy', 'serviceAccounts'],
+    others: ['kubernetes', 'keys', 'redis'],
+    onPart(part, state) {
+      metrics.setDegraded(part, state.state === 'degraded');
+      if (state.state === 'degraded') events.degraded({ part, detail: state.detail });
+      else events.recovered({ part });
+    },
+    onStatus(status) {
+      metrics.setReady(status === 'ready');
+      if (status === 'ready') events.ready();
+    },
+  });
+}
+
+/** The port of probes and metrics; the first to start and the last to stop. Resolves to its URL. */
+export async function startOps(
+  { config, lifecycle, log, events }: ServerContext,
+  health: AuthorizerHealth,
+  metrics: Metrics,
+): Promise<string> {
+  const server = createOpsServer({
+    ...config.listeners.ops.address,
+    listener: createOpsRoutes({
+      readiness: () => ({ isReady: health.isReady(), report: health.report() }),
+      metrics: async () => ({ contentType: metrics.contentType, text: await metrics.text() }),
+      onError: (error) => log.error('metrics_failed', { error }),
+    }),
+  });
+  const { host, port } = await lifecycle.start({
+    name: 'ops',
+    start: () => server.start(),
+    stop: (_address, signal) => server.stop(signal),
+  });
+  events.listening({ listener: 'ops', address: `${host}:${port}` });
+  return `http://${host}:${port}`;
+}
+
+export function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

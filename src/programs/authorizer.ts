@@ -1,0 +1,143 @@
+import type { Check } from '../check/check.ts';
+import type { Consume } from '../check/limit.ts';
+import { createEnvoyServer, type EnvoyServer } from '../envoy/server.ts';
+import { warnAboutAudience } from '../kubernetes/audience-warning.ts';
+import { createKubernetesClient, type KubernetesClient } from '../kubernetes/client.ts';
+import { type Connection, loadConnection } from '../kubernetes/connection.ts';
+import { createSignatureVerifier, type SignatureVerifier } from '../kubernetes/jwks.ts';
+import type { Policy } from '../policy/policy.ts';
+import { createDecisionLog } from '../process/decision-log.ts';
+import { formatListenAddress } from '../process/listen-address.ts';
+import { createMetrics, type Metrics } from '../process/metrics.ts';
+import { type AuthorizerHealth, createHealth, startOps, wordsOf } from './authorizer-health.ts';
+import { connectCounters } from './connect-counters.ts';
+import { kubeconfigOf, loadPolicy, takePolicy } from './load-policy.ts';
+import type { Program } from './program.ts';
+import { startAccounts } from './start-accounts.ts';
+import { packageVersion, runServer, type ServerContext } from './run-server.ts';
+import { headersRead, wireCheck } from './wire-check.ts';
+
+/** `tiergate authorizer`: what Envoy asks about every request. */
+export const authorizer: Program = (args, io) =>
+  runServer(
+    { name: 'authorizer', stopTimeoutMs, start: async (context) => void (await startAuthorizer(context)) },
+    args,
+    io,
+  );
+
+/** What may come from elsewhere than the process file: the sandbox brings its own cluster and policy. */
+export interface AuthorizerSources {
+  readonly connection?: Connection;
+  readonly policy?: Policy;
+  /** Milliseconds from NOT_SERVING to the end of calls; by default long enough for every Envoy to notice. */
+  readonly drainDelayMs?: number;
+}
+
+export interface RunningAuthorizer {
+  /** Of the gRPC door, with the port that it got. */
+  readonly grpcAddress: string;
+  readonly opsUrl: string;
+  readonly client: KubernetesClient;
+  readonly consume: Consume;
+  readonly policy: Policy;
+}
+
+const defaultDrainDelayMs = 5_000;
+/** For calls under way; with the delay below what all parts together are given, and that below the pod's grace period. */
+const graceMs = 10_000;
+const stopTimeoutMs = 25_000;
+
+/** Configuration → systems → ports → Check → the door. Serves once everything was there that it stands on. */
+export async function startAuthorizer(
+  context: ServerContext,
+  sources: AuthorizerSources = {},
+): Promise<RunningAuthorizer> {
+  const { config, lifecycle, events } = context;
+  const metrics = createMetrics({ version: packageVersion(), now: Date.now, processMetrics: true });
+  metrics.trackDroppedLogLines(context.droppedLogLines);
+  const health = createHealth(context, metrics);
+  const opsUrl = await startOps(context, health, metrics);
+
+  const client = await lifecycle.start({
+    name: 'kubernetes',
+    start: async () =>
+      createKubernetesClient({
+        connection: sources.connection ?? (await loadConnection(kubeconfigOf(config))),
+        timeoutMs: config.reviews.timeoutMs,
+      }),
+    stop: (started) => started.close(),
+  });
+  const policy = sources.policy ?? (await loadPolicy({ config, client, health, signal: lifecycle.signal }));
+  takePolicy(policy, { events, metrics, health });
+  const consume = await connectCounters({ config, lifecycle, health, metrics, events });
+  const accounts = await startAccounts(policy, { context, client, metrics, health });
+  const keys = config.credential.jwks ? createSignatureVerifier({ client }) : undefined;
+
+  const { findOwner } = accounts;
+  const check = wireCheck({
+    config,
+    policy: () => policy,
+    client,
+    keys,
+    findOwner,
+    consume,
+    metrics,
+    health,
+  });
+  const server = createDoor(check, context, metrics);
+  const grpcAddress = await lifecycle.start({
+    name: 'grpc',
+    start: () => server.start(),
+    async stop(_address, signal) {
+      health.stopping();
+      await server.stop({ drainDelayMs: sources.drainDelayMs ?? defaultDrainDelayMs, graceMs, signal });
+    },
+  });
+  events.listening({ listener: 'grpc', address: grpcAddress });
+
+  await Promise.all([accounts.settled(), refreshKeys(keys, health), adviseAboutAudience(client, context)]);
+  lifecycle.signal.throwIfAborted();
+  server.setServing(true);
+  return { grpcAddress, opsUrl, client, consume, policy };
+}
+
+function createDoor(check: Check, { config, log }: ServerContext, metrics: Metrics): EnvoyServer {
+  const { address, tls } = config.listeners.grpc;
+  const logDecision = createDecisionLog({ mode: config.log.decisions, log, random: Math.random });
+  return createEnvoyServer({
+    address: formatListenAddress(address),
+    tls,
+    check,
+    headers: headersRead(config),
+    credentialHeaders: config.credential.headers,
+    realm: config.instance,
+    recordOutcome(outcome, input, durationMs) {
+      metrics.observeOutcome('grpc', outcome, durationMs / 1000);
+      logDecision(outcome, input ?? unreadRequest, durationMs);
+    },
+    onError: (error, fault) => log.error('server_fault', { fault, error }),
+  });
+}
+
+const unreadRequest = { id: '', method: '' };
+
+async function refreshKeys(keys: SignatureVerifier | undefined, health: AuthorizerHealth): Promise<void> {
+  await keys?.refresh();
+  const fault = keys?.fault();
+  if (fault === undefined) health.ready('keys');
+  else health.degraded('keys', `signatures are left to the TokenReview: ${wordsOf(fault)}`);
+}
+
+async function adviseAboutAudience(
+  client: KubernetesClient,
+  { config, events }: ServerContext,
+): Promise<void> {
+  try {
+    const words = await warnAboutAudience({ client, audience: config.identity.audience });
+    if (words !== undefined) events.advice({ words });
+  } catch (error) {
+    events.advice({
+      words: `whether the API server shares our audience could not be told: ${wordsOf(error)}`,
+    });
+  }
+}

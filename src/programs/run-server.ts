@@ -1,0 +1,84 @@
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { type Config, loadConfig, parseConfig } from '../process/config.ts';
+import { isConfigMistakes } from '../process/config-mistakes.ts';
+import { currentProcess } from '../process/current-process.ts';
+import { readEnvironment } from '../process/environment.ts';
+import { createEvents, type Events } from '../process/events.ts';
+import type { Lifecycle } from '../process/lifecycle.ts';
+import { createLog, type Log } from '../process/log.ts';
+import { createLogSink } from '../process/log-sink.ts';
+import { runProgram } from '../process/run-program.ts';
+import { exitCode, type ProgramIo } from './program.ts';
+
+/** What every server is given: its configuration, and what it tells operators by. */
+export interface ServerContext {
+  readonly config: Config;
+  readonly lifecycle: Lifecycle;
+  readonly log: Log;
+  readonly events: Events;
+  readonly droppedLogLines: () => number;
+}
+
+export interface Server {
+  readonly name: string;
+  /** Wires and starts its parts; the server runs until it is told to stop. */
+  readonly start: (context: ServerContext) => Promise<void>;
+  /** For all parts together. */
+  readonly stopTimeoutMs: number;
+}
+
+const maxBufferedLogBytes = 4 * 1024 * 1024;
+
+/** `tiergate <server> [--config FILE]`: reads the process file, then runs until a signal ends it. */
+export async function runServer(server: Server, args: readonly string[], io: ProgramIo): Promise<number> {
+  try {
+    const environment = readEnvironment(io.env);
+    const { values } = parseArgs({ args: [...args], options: { config: { type: 'string' } } });
+    const path = values.config ?? environment.configFile;
+    const config = path === undefined ? parseConfig('', { file: 'defaults', folder: '.' }) : loadConfig(path);
+    const sink = createLogSink({
+      stream: currentProcess.stdout,
+      maxBufferedBytes: maxBufferedLogBytes,
+      now: Date.now,
+    });
+    const log = createLog({
+      level: environment.logLevel ?? config.log.level,
+      write: sink.write,
+      now: Date.now,
+    });
+    const events = createEvents(log);
+    events.started({ program: server.name, version: packageVersion() });
+    const context = { config, log, events, droppedLogLines: sink.droppedLines };
+    await runProgram({
+      program: (lifecycle) => server.start({ ...context, lifecycle }),
+      events,
+      stopTimeoutMs: server.stopTimeoutMs,
+      flush: sink.flush,
+      host: currentProcess,
+      now: () => performance.now(),
+    });
+    return exitCode.done;
+  } catch (error) {
+    return exitCodeOf(error, io);
+  }
+}
+
+/** What ended a program before it ran, in words. */
+export function exitCodeOf(error: unknown, io: ProgramIo): number {
+  if (isConfigMistakes(error)) {
+    io.err(error.message);
+    return exitCode.config;
+  }
+  if (error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')) {
+    io.err(error.message);
+    return exitCode.usage;
+  }
+  io.err(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  return exitCode.software;
+}
+
+export function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return String((JSON.parse(text) as { readonly version: unknown }).version);
+}

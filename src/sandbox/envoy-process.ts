@@ -1,0 +1,117 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { gatewayBootstrap } from './envoy-bootstrap.ts';
+
+export interface EnvoyProcessOptions {
+  /** Path of the program. */
+  readonly envoy: string;
+  /** On 127.0.0.1; 0 takes a free one. */
+  readonly port: number;
+  readonly authorizerPort: number;
+  readonly modelPort: number;
+  readonly issuerPort: number;
+}
+
+export interface EnvoyProcess {
+  readonly port: number;
+  /** Resolves if it ends without being told to. */
+  readonly ended: Promise<void>;
+  readonly stop: () => Promise<void>;
+}
+
+const startTimeoutMs = 4_000;
+const stopTimeoutMs = 2_000;
+
+/** The Envoy on the PATH, if there is one. */
+export function findEnvoy(path: string | undefined): string | undefined {
+  const candidates = (path ?? '').split(delimiter).map((folder) => join(folder, 'envoy'));
+  return candidates.find((candidate) => existsSync(candidate));
+}
+
+/** A real Envoy as the sandbox's gateway. Rejects when it is not ready in time, with the end of what it said. */
+export async function startEnvoyProcess(options: EnvoyProcessOptions): Promise<EnvoyProcess> {
+  const folder = await mkdtemp(join(tmpdir(), 'tiergate-sandbox-'));
+  const port = options.port === 0 ? await freePort() : options.port;
+  const adminPort = await freePort();
+  const bootstrap = gatewayBootstrap(
+    { port, adminPort, accessLogPath: '/dev/null' },
+    {
+      authorizer: { port: options.authorizerPort },
+      model: { port: options.modelPort },
+      issuer: { port: options.issuerPort },
+    },
+  );
+  const file = join(folder, 'envoy.json');
+  await writeFile(file, JSON.stringify(bootstrap));
+  const args = ['--config-path', file, '--concurrency', '1', '--log-level', 'error', '--disable-hot-restart'];
+  const child = spawn(options.envoy, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const said = collect(child);
+  let isStopping = false;
+  const gone = new Promise<void>((resolve) => {
+    child.once('exit', () => resolve());
+    child.once('error', () => resolve());
+  });
+
+  async function stop(): Promise<void> {
+    isStopping = true;
+    child.kill('SIGTERM');
+    const force = setTimeout(() => child.kill('SIGKILL'), stopTimeoutMs);
+    await gone;
+    clearTimeout(force);
+    await rm(folder, { recursive: true, force: true });
+  }
+
+  if (!(await isLive(adminPort, child))) {
+    await stop();
+    throw new Error(`Envoy did not start: ${said()}`);
+  }
+  return {
+    port,
+    ended: gone.then(() => (isStopping ? new Promise(() => undefined) : undefined)),
+    stop,
+  };
+}
+
+async function isLive(adminPort: number, child: ChildProcess): Promise<boolean> {
+  const endsAtMs = performance.now() + startTimeoutMs;
+  while (performance.now() < endsAtMs && child.exitCode === null) {
+    const signal = AbortSignal.timeout(500);
+    const isReady = await fetch(`http://127.0.0.1:${adminPort}/ready`, { signal }).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+    if (isReady) return true;
+    await sleep(50);
+  }
+  return false;
+}
+
+const maxSaid = 2_000;
+
+function collect(child: ChildProcess): () => string {
+  let text = '';
+  child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
+    text = (text + chunk).slice(-maxSaid);
+  });
+  child.on('error', (error) => {
+    text = error.message;
+  });
+  return () => text.trim();
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      const port = typeof address === 'object' && address !== null ? address.port : 0;
+      server.close(() => resolve(port));
+    });
+  });
+}

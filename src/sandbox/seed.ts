@@ -1,0 +1,228 @@
+import { tierNamespace } from '../policy/create-policy.ts';
+import type { KubernetesApi } from './kubernetes-api/server.ts';
+import type { NamedManifest } from './kubernetes-api/objects.ts';
+
+/** A person of the sandbox's cluster; the bearer token is the name. */
+export interface SandboxUser {
+  readonly token: string;
+  readonly username: string;
+  readonly groups: readonly string[];
+  /** For the start text. */
+  readonly words: string;
+}
+
+export const sandboxUsers: readonly SandboxUser[] = [
+  {
+    token: 'sandbox-alice',
+    username: 'alice@example.com',
+    groups: ['tier-premium-users'],
+    words: 'premium: 20 requests in 2 minutes',
+  },
+  { token: 'sandbox-bob', username: 'bob@example.com', groups: [], words: 'free: 5 requests in 2 minutes' },
+  {
+    token: 'sandbox-carol',
+    username: 'carol@example.com',
+    groups: ['tier-enterprise-users'],
+    words: 'enterprise: 50 requests in 2 minutes',
+  },
+  {
+    token: 'sandbox-admin',
+    username: 'admin@example.com',
+    groups: ['tiergate-admins'],
+    words: 'may administer',
+  },
+];
+
+/** The policy document of the sandbox, in the shape of an existing `tier-to-group-mapping`. */
+export const sandboxPolicy = `# Tiers of the sandbox. The highest level wins.
+- name: free
+  displayName: Free
+  level: 0
+  groups: [tier-free-users, system:authenticated]
+  limits: {requests: [{limit: 5, window: 2m}]}
+- name: premium
+  displayName: Premium
+  level: 10
+  groups: [tier-premium-users]
+  limits: {requests: [{limit: 20, window: 2m}]}
+- name: enterprise
+  displayName: Enterprise
+  level: 20
+  groups: [tier-enterprise-users]
+  limits: {requests: [{limit: 50, window: 2m}]}
+`;
+
+interface SandboxModel {
+  readonly name: string;
+  /** Tiers that may use it; undefined is every tier. */
+  readonly tiers: readonly string[] | undefined;
+}
+
+export const modelNamespace = 'llm';
+
+const models: readonly SandboxModel[] = [
+  { name: 'llama', tiers: undefined },
+  { name: 'qwen-large', tiers: ['premium', 'enterprise'] },
+];
+
+const rbac = 'rbac.authorization.k8s.io';
+const rbacVersion = `${rbac}/v1`;
+
+/** The API server's users for tiergate's own programs, each with the rights of deploy/base and no more. */
+export const ownUsers = {
+  authorizer: { token: 'sandbox-authorizer', username: 'system:serviceaccount:tiergate:tiergate-authorizer' },
+  issuer: { token: 'sandbox-issuer', username: 'system:serviceaccount:tiergate:tiergate-issuer' },
+} as const;
+
+/** Namespaces, models, tier namespaces and rights, as an installation would have made them. */
+export function seedCluster(api: KubernetesApi, instance: string, tiers: readonly string[]): void {
+  for (const namespace of ['tiergate', modelNamespace]) api.apply(namespaceNamed(namespace));
+  for (const tier of tiers) {
+    const namespace = tierNamespace(instance, tier);
+    api.apply(
+      namespaceNamed(namespace, {
+        'maas.opendatahub.io/instance': instance,
+        'maas.opendatahub.io/tier': tier,
+        'maas.opendatahub.io/tier-namespace': 'true',
+      }),
+    );
+    for (const object of tierRights(namespace)) api.apply(object);
+  }
+  for (const model of models) for (const object of modelObjects(model, instance, tiers)) api.apply(object);
+  for (const object of clusterRights()) api.apply(object);
+}
+
+function namespaceNamed(name: string, labels: Readonly<Record<string, string>> = {}): NamedManifest {
+  return { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } };
+}
+
+function tierRights(namespace: string): readonly NamedManifest[] {
+  return [
+    role(namespace, 'tiergate-authorizer', [
+      { apiGroups: [''], resources: ['serviceaccounts'], verbs: ['get', 'list', 'watch'] },
+    ]),
+    roleBinding(namespace, 'tiergate-authorizer', [userSubject(ownUsers.authorizer.username)]),
+    role(namespace, 'tiergate-issuer', [
+      {
+        apiGroups: [''],
+        resources: ['serviceaccounts'],
+        verbs: ['get', 'list', 'create', 'patch', 'delete'],
+      },
+      { apiGroups: [''], resources: ['secrets'], verbs: ['list', 'create', 'patch', 'delete'] },
+      { apiGroups: [''], resources: ['serviceaccounts/token'], verbs: ['create'] },
+    ]),
+    roleBinding(namespace, 'tiergate-issuer', [userSubject(ownUsers.issuer.username)]),
+  ];
+}
+
+function modelObjects(
+  { name, tiers: only }: SandboxModel,
+  instance: string,
+  tiers: readonly string[],
+): readonly NamedManifest[] {
+  const access = `${name}-model-post-access`;
+  const subjects = (only ?? tiers).map((tier) => ({
+    kind: 'Group',
+    apiGroup: rbac,
+    name: `system:serviceaccounts:${tierNamespace(instance, tier)}`,
+  }));
+  return [
+    {
+      apiVersion: 'serving.kserve.io/v1alpha1',
+      kind: 'LLMInferenceService',
+      metadata: { name, namespace: modelNamespace },
+      spec: { model: { name } },
+      status: { conditions: [{ type: 'Ready', status: 'True' }] },
+    },
+    role(modelNamespace, access, [
+      {
+        apiGroups: ['serving.kserve.io'],
+        resources: ['llminferenceservices'],
+        resourceNames: [name],
+        verbs: ['post'],
+      },
+    ]),
+    roleBinding(modelNamespace, access, subjects),
+  ];
+}
+
+function clusterRights(): readonly NamedManifest[] {
+  const clusterRole = (name: string, rules: readonly object[]): NamedManifest => ({
+    apiVersion: rbacVersion,
+    kind: 'ClusterRole',
+    metadata: { name },
+    rules,
+  });
+  const clusterRoleBinding = (name: string, to: string, subjects: readonly object[]): NamedManifest => ({
+    apiVersion: rbacVersion,
+    kind: 'ClusterRoleBinding',
+    metadata: { name },
+    roleRef: { apiGroup: rbac, kind: 'ClusterRole', name: to },
+    subjects,
+  });
+  const programs = [userSubject(ownUsers.authorizer.username), userSubject(ownUsers.issuer.username)];
+  return [
+    role('tiergate', 'tiergate-issuer', [
+      { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },
+      {
+        apiGroups: ['coordination.k8s.io'],
+        resources: ['leases'],
+        resourceNames: ['tiergate-issuer'],
+        verbs: ['get', 'update'],
+      },
+    ]),
+    roleBinding('tiergate', 'tiergate-issuer', [userSubject(ownUsers.issuer.username)]),
+    clusterRole('tiergate-issuer', [
+      { apiGroups: [''], resources: ['namespaces'], verbs: ['list'] },
+      { apiGroups: ['serving.kserve.io'], resources: ['llminferenceservices'], verbs: ['list', 'watch'] },
+    ]),
+    clusterRoleBinding('tiergate-issuer', 'tiergate-issuer', [userSubject(ownUsers.issuer.username)]),
+    clusterRoleBinding('tiergate-reviews', 'system:auth-delegator', programs),
+    clusterRoleBinding('tiergate-keys', 'system:service-account-issuer-discovery', programs),
+    clusterRole('tiergate-admin', [
+      { apiGroups: ['tiergate.dev'], resources: ['tokens', 'usage', 'console'], verbs: ['*'] },
+    ]),
+    clusterRoleBinding('tiergate-admin', 'tiergate-admin', [
+      { kind: 'Group', apiGroup: rbac, name: 'tiergate-admins' },
+    ]),
+  ];
+}
+
+function role(namespace: string, name: string, rules: readonly object[]): NamedManifest {
+  return { apiVersion: rbacVersion, kind: 'Role', metadata: { name, namespace }, rules };
+}
+
+function roleBinding(namespace: string, name: string, subjects: readonly object[]): NamedManifest {
+  return {
+    apiVersion: rbacVersion,
+    kind: 'RoleBinding',
+    metadata: { name, namespace },
+    roleRef: { apiGroup: rbac, kind: 'Role', name },
+    subjects,
+  };
+}
+
+function userSubject(name: string) {
+  return { kind: 'User', apiGroup: rbac, name };
+}
+
+/** A token that was good once: signed with the cluster's own key, for a person's account, and past its end. */
+export async function issueExpiredToken(api: KubernetesApi, { instance, audience, tier }: ExpiredTokenOrder) {
+  const namespace = tierNamespace(instance, tier);
+  const name = 'somebody-long-gone';
+  api.apply({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace } });
+  const dayMs = 86_400_000;
+  return api.issueToken({
+    namespace,
+    name,
+    audiences: [audience],
+    issuedAtMs: Date.now() - 2 * dayMs,
+    expirationSeconds: 3600,
+  });
+}
+
+export interface ExpiredTokenOrder {
+  readonly instance: string;
+  readonly audience: string;
+  readonly tier: string;
+}
