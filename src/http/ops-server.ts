@@ -39,6 +39,10 @@ export function createOpsServer(options: OpsServerOptions): OpsServer {
     (request, response) => {
       // Whoever asks while we drain should not come back on this connection.
       if (isStopping) response.setHeader('Connection', 'close');
+      // Asked before and answered after: `close` waits for this connection until its keep-alive runs out.
+      response.once('finish', () => {
+        if (isStopping) request.socket.destroySoon();
+      });
       options.listener(request, response);
     },
   );

@@ -200,6 +200,8 @@ export const configSchema = z.strictObject({
   redis,
   kubernetes,
   issuer: issuerSchema,
+  // TODO(#8): the registrar's schema.
+  registrar: z.unknown().optional(),
   log,
   tracing,
 });

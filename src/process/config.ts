@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import type { LimitsDocument } from '../policy/document.ts';
 import { ConfigMistakes } from './config-mistakes.ts';
 import { defaultAudience } from './config-rules.ts';
 import type { ConfigSections } from './config-schema.ts';
@@ -31,23 +32,26 @@ export interface RedisConfig {
   readonly commandTimeoutMs: number;
 }
 
+export interface PolicyConfig {
+  readonly source: PolicySource;
+  /** Name of a tier; checked against the policy document. */
+  readonly defaultTier: string | undefined;
+  readonly defaultLimits: LimitsDocument;
+}
+
 /** The process file, valid as a whole and frozen. Durations are `…Ms`, paths of files absolute. */
-export type Config = Frozen<
-  Omit<ConfigSections, 'identity' | 'model' | 'policy' | 'redis'> & {
-    readonly identity: Section<'identity'> & { readonly audience: string };
-    readonly model: Omit<Section<'model'>, 'template' | 'header'> & {
-      /** Used where `from` is `path`. */
-      readonly template: string;
-      /** Set exactly where `from` is `header`. */
-      readonly header: string | undefined;
-    };
-    readonly policy: Pick<Section<'policy'>, 'defaultTier' | 'defaultLimits'> & {
-      readonly source: PolicySource;
-    };
-    /** Set exactly where `limits.store` is `redis`. */
-    readonly redis: RedisConfig | undefined;
-  }
->;
+export interface Config extends Frozen<Omit<ConfigSections, 'identity' | 'model' | 'policy' | 'redis'>> {
+  readonly identity: Frozen<Section<'identity'>> & { readonly audience: string };
+  readonly model: Frozen<Omit<Section<'model'>, 'template' | 'header'>> & {
+    /** Used where `from` is `path`. */
+    readonly template: string;
+    /** Set exactly where `from` is `header`. */
+    readonly header: string | undefined;
+  };
+  readonly policy: PolicyConfig;
+  /** Set exactly where `limits.store` is `redis`. */
+  readonly redis: RedisConfig | undefined;
+}
 
 export interface ConfigTextOptions {
   /** Name of the text in messages. */

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Events } from './events.ts';
 
 /** Something that is started, and ends what it started. */
@@ -27,6 +28,9 @@ export interface Lifecycle {
   /** Resolves when everything has stopped. */
   readonly stopped: Promise<void>;
 }
+
+/** What a part has after its signal aborts: connections that are cut off take some turns to be gone. */
+const letGoMs = 100;
 
 /** Starts in order, stops in reverse, within one deadline. Knows nothing of signals and exit codes: that is `runProgram`. */
 export function createLifecycle(options: LifecycleOptions): Lifecycle {
@@ -72,8 +76,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
           isDone = true;
         });
       await Promise.race([done, late]);
-      // One turn for a part that lets go as soon as it is told to.
-      if (!isDone) await Promise.race([done, new Promise((resolve) => setImmediate(resolve))]);
+      if (!isDone) await Promise.race([done, sleep(letGoMs)]);
       if (!isDone) cutOff.push(name);
     }
     clearTimeout(timer);

@@ -52,7 +52,7 @@ function objectValue(value: object, withStack: boolean, depth: number): LogValue
  * Name, message, code and causes. Other properties are left out on purpose: errors of HTTP and Redis clients
  * carry whole requests, and with them tokens.
  */
-export function errorValue(error: unknown, withStack: boolean, depth = 1): LogValue {
+function errorValue(error: unknown, withStack: boolean, depth = 1): LogValue {
   if (!(error instanceof Error) && !types.isNativeError(error)) {
     return typeof error === 'string' ? cut(error) : `[${typeof error} thrown]`;
   }

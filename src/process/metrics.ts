@@ -4,7 +4,7 @@ import type { DependencyFault } from '../dependency-error.ts';
 import { type CheckMetrics, createCheckMetrics } from './check-metrics.ts';
 import { type Count, createHotCounter } from './hot-metrics.ts';
 
-/** Every metric of the authorizer; those of the request's way stand in check-metrics.ts. docs/metrics.md describes them. */
+/** Every metric of the authorizer; those of the request's way stand in check-metrics.ts. */
 
 /** Remembered reviews. */
 export type CacheName = 'identity' | 'access';

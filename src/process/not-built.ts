@@ -49,6 +49,8 @@ export const notBuilt: readonly NotBuilt[] = [
   },
   { path: ['reviews', 'queue'], value: ({ reviews }) => reviews.queue, today: noBudget },
   { path: ['tracing'], value: ({ tracing }) => tracing, today: 'no traces are sent' },
+  // TODO(#8): the registrar.
+  { path: ['registrar'], value: ({ registrar }) => registrar, today: 'no program reads it' },
   // TODO(#9): the HTTP door.
   {
     path: ['listeners', 'http'],

@@ -20,17 +20,24 @@ export interface RunProgramOptions {
   /** Writes out what the log still holds. */
   readonly flush: () => Promise<void>;
   readonly host: ProcessHost;
+  /** In milliseconds, from any start. */
   readonly now: () => number;
 }
 
 /** sysexits.h: EX_SOFTWARE, an internal error. */
-export const crashExitCode = 70;
+const crashExitCode = 70;
 
 /** By shells' custom: 128 and the signal's number. */
 const forcedExitCode = { SIGTERM: 143, SIGINT: 130 } as const;
 
 /** After the deadline of stopping, for parts that were cut off and whatever still holds the event loop. */
 const lastResortMs = 1000;
+
+/**
+ * A terminal sends Ctrl-C to the whole group, and npm forwards it once more: two signals this close are one
+ * person's one wish.
+ */
+const sameWishMs = 200;
 
 /** A log that nobody reads must not keep a process that is to end. */
 const flushTimeoutMs = 500;
@@ -45,6 +52,7 @@ export async function runProgram(options: RunProgramOptions): Promise<void> {
   const { events, flush, host, now, program, stopTimeoutMs } = options;
   const lifecycle = createLifecycle({ stopTimeoutMs, events, now });
   let isExiting = false;
+  let signalledAtMs = 0;
 
   function exitSoon(code: number): void {
     if (isExiting) return;
@@ -70,9 +78,11 @@ export async function runProgram(options: RunProgramOptions): Promise<void> {
   function onSignal(signal: keyof typeof forcedExitCode): () => void {
     return () => {
       if (!lifecycle.signal.aborted) {
+        signalledAtMs = now();
         begin(signal);
         return;
       }
+      if (now() - signalledAtMs < sameWishMs) return;
       events.forced({ reason: `a second signal, ${signal}` });
       exitSoon(forcedExitCode[signal]);
     };

@@ -317,6 +317,7 @@ workers: 4
     ['reviews: {perSourcePerSecond: 1}', 'reviews.perSourcePerSecond'],
     ['reviews: {queue: 1}', 'reviews.queue'],
     ['tracing: {}', 'tracing'],
+    ['registrar: {}', 'registrar'],
   ];
 
   test.each(notBuilt)('%s is refused in words, since it is not built yet', (text, key) => {
