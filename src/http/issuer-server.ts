@@ -42,8 +42,11 @@ export interface IssuerServer {
   readonly listen: (where: { readonly host: string; readonly port: number }) => Promise<IssuerAddress>;
   /** Undefined until it listens. */
   readonly address: () => IssuerAddress | undefined;
-  /** Ends idle connections, lets requests at work finish. Safe to call twice. */
-  readonly close: () => Promise<void>;
+  /**
+   * Takes no new connection, ends idle ones, lets requests at work finish; when the signal aborts, cuts them off.
+   * Safe to call twice.
+   */
+  readonly close: (signal?: AbortSignal) => Promise<void>;
 }
 
 export interface IssuerAddress {
@@ -83,7 +86,10 @@ export function createIssuerServer(options: IssuerServerOptions): IssuerServer {
       return bound;
     },
     address,
-    close: () => {
+    close: (signal) => {
+      const cutOff = (): void => app.server.closeAllConnections();
+      if (signal?.aborted === true) cutOff();
+      signal?.addEventListener('abort', cutOff, { once: true });
       closing ??= app.close();
       return closing;
     },
