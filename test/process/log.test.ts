@@ -1,4 +1,4 @@
-import { inspect } from 'node:util';
+import { format, inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { DependencyError } from '../../src/dependency-error.ts';
 import { createEvents } from '../../src/process/events.ts';
@@ -54,7 +54,7 @@ describe('a secret', () => {
     'as a field': () => secret,
     'in a list': () => [secret],
     'deep in an object': () => ({ a: { b: { secret } } }),
-    'in a template': () => ['token', secret].join(' '),
+    'in a formatted text': () => format('token %s', secret),
     'in a Map': () => new Map([['authorization', 'eyJ.hunter2.sig']]),
     'in bytes': () => Buffer.from('eyJ.hunter2.sig'),
     'in a property of an error': () =>
