@@ -38,7 +38,7 @@ export interface Apply {
 /** Name of the dependency behind every Registration and Administration; any other one is a store. */
 export const realmDependency = 'oidc';
 
-/** Failures that are one client's own as a rule: the others are tried, unless it goes on like that. */
+/** Of a realm, failures that are one client's own as a rule: the others are tried, unless it goes on like that. */
 const maxFailuresInARow = 3;
 
 export function createApply(options: ApplyOptions): Apply {
@@ -163,7 +163,8 @@ function createBreakers(): Breakers {
       const key = error.dependency === realmDependency ? realm.instance : storeKey;
       const count = (failuresInARow.get(key) ?? 0) + 1;
       failuresInARow.set(key, count);
-      const isOwn = error.code === 'failed' || error.code === 'malformed';
+      const isRealm = key !== storeKey;
+      const isOwn = isRealm && (error.code === 'failed' || error.code === 'malformed');
       if (!isOwn || count >= maxFailuresInARow) openBy.set(key, `not tried: ${error.message}`);
     },
   };

@@ -49,7 +49,7 @@ export function formatDocument(fields: DocumentFields): Secret {
 
 /** Whether two documents hold the same value, whatever the order of their keys. */
 export function isSameDocument(left: Secret, right: Secret): boolean {
-  return canonical(JSON.parse(left.reveal())) === canonical(JSON.parse(right.reveal()));
+  return canonicalText(JSON.parse(left.reveal())) === canonicalText(JSON.parse(right.reveal()));
 }
 
 export function fieldsOf(value: unknown): DocumentFields | undefined {
@@ -67,7 +67,8 @@ export function textsOf(value: unknown): readonly string[] | undefined {
   return value;
 }
 
-function canonical(value: unknown): string {
+/** The same text for the same JSON value, whatever the order of its keys. */
+export function canonicalText(value: unknown): string {
   return JSON.stringify(value, (_key, nested: unknown) => {
     const fields = fieldsOf(nested);
     return fields === undefined ? nested : Object.fromEntries(Object.entries(fields).sort(byKey));
