@@ -1,0 +1,212 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import {
+  Server,
+  ServerCredentials,
+  type ServiceDefinition,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import type { Check } from '../check/check.ts';
+import { authorizationDefinition } from './authorization.ts';
+import { type Certificates, openCertificates, type TlsFiles } from './certificates.ts';
+import { createCheckHandler, type RecordOutcome } from './check-handler.ts';
+import { createReadCheckRequest } from './check-request.ts';
+import { createEncodeCheckResponse } from './check-response.ts';
+import { createHealth } from './health.ts';
+import { type Listener, listen } from './listener.ts';
+import { warmUp } from './warm-up.ts';
+
+/** A further gRPC service on the same port: rate limit service, access log sink, ... */
+export interface GrpcService {
+  readonly definition: ServiceDefinition;
+  readonly implementation: UntypedServiceImplementation;
+  /** Ends its streams, when the server drains: Envoy's access log streams never end by themselves. */
+  readonly end?: () => void;
+}
+
+/** Where something went wrong that had no caller to be told. */
+export type ServerFault = 'check' | 'certificates' | 'warm-up';
+
+export interface EnvoyServerOptions {
+  /** `host:port`, `[IPv6]:port` or `unix:PATH`; port 0 lets the system choose. */
+  readonly address: string;
+  /** Absent: no TLS. */
+  readonly tls?: TlsFiles | undefined;
+  readonly check: Check;
+  /** Lower-case names of the headers that some stage reads; no other is decoded. Credential headers are among them anyway. */
+  readonly headers: readonly string[];
+  /** Lower-case names of the headers that carry access tokens: never to reach a model. */
+  readonly credentialHeaders: readonly string[];
+  /** Of `WWW-Authenticate`. */
+  readonly realm: string;
+  readonly recordOutcome: RecordOutcome;
+  /** For the log. Must not throw. */
+  readonly onError: (error: unknown, fault: ServerFault) => void;
+  readonly services?: readonly GrpcService[];
+  readonly tuning?: Partial<EnvoyServerTuning>;
+}
+
+export interface EnvoyServerTuning {
+  /** Quiet time after which a connection is pinged, in milliseconds. Default 30 000. */
+  readonly keepaliveMs: number;
+  /** How long the answer to a ping may take, in milliseconds, before the connection counts as lost. Default 10 000. */
+  readonly keepaliveTimeoutMs: number;
+  /**
+   * Age at which a connection is told to go (give or take a tenth), in milliseconds. Default: never. For replicas
+   * behind a load balancer that spreads connections and not requests: Envoy's own spreads requests.
+   */
+  readonly maxConnectionAgeMs: number;
+  /** What calls on such a connection may still take, in milliseconds, streams included. Default 30 000. */
+  readonly maxConnectionAgeGraceMs: number;
+  /** The longest message, in bytes; a longer one fails its RPC. Default 4 MiB: a body that Envoy sends along counts. */
+  readonly maxMessageBytes: number;
+  /** How often the files of `tls` are looked at, in milliseconds. Default 10 000. */
+  readonly certificatePollMs: number;
+  /** Checks that the server makes of itself before it is started. Default 100; 0 for none. */
+  readonly warmUpCalls: number;
+  /** Permissions of the Unix socket. Default 0o660: Envoy shares the group (`fsGroup`). */
+  readonly socketMode: number;
+}
+
+export const defaultTuning: EnvoyServerTuning = {
+  keepaliveMs: 30_000,
+  keepaliveTimeoutMs: 10_000,
+  maxConnectionAgeMs: Number.POSITIVE_INFINITY,
+  maxConnectionAgeGraceMs: 30_000,
+  maxMessageBytes: 4 * 1024 * 1024,
+  certificatePollMs: 10_000,
+  warmUpCalls: 100,
+  socketMode: 0o660,
+};
+
+export interface StopOptions {
+  /** How long calls are still taken after health said NOT_SERVING, in milliseconds: until the last Envoy has noticed. */
+  readonly drainDelayMs: number;
+  /** How long calls under way may take after that, in milliseconds; then they are cut off. */
+  readonly graceMs: number;
+  /** Aborted: no more waiting, all calls are cut off at once. */
+  readonly signal?: AbortSignal;
+}
+
+export interface EnvoyServer {
+  /**
+   * Binds, warms up, and takes calls from then on; health goes on saying NOT_SERVING. Rejects if the address can not
+   * be had or the TLS files can not be used. Resolves to the address, with the port that it got.
+   */
+  readonly start: () => Promise<string>;
+  /** What health says: false until the first call. */
+  readonly setServing: (isServing: boolean) => void;
+  /** Looks at the TLS files at once, not at the next poll. Never rejects. */
+  readonly reloadCertificates: () => Promise<void>;
+  /** NOT_SERVING, a wait, the end of streams, the end of calls, force. Asked again, gives the same promise; never rejects. */
+  readonly stop: (options: StopOptions) => Promise<void>;
+}
+
+/** The gRPC door: Check, health and further services, on TCP or a Unix socket, with or without TLS. */
+export function createEnvoyServer(options: EnvoyServerOptions): EnvoyServer {
+  const tuning = { ...defaultTuning, ...options.tuning };
+  const services = options.services ?? [];
+  const codec = {
+    readCheckRequest: createReadCheckRequest({
+      headers: new Set([...options.headers, ...options.credentialHeaders]),
+    }),
+    encodeCheckResponse: createEncodeCheckResponse(options),
+    check: options.check,
+    onError: (error: unknown) => options.onError(error, 'check'),
+  };
+  const health = createHealth(
+    [authorizationDefinition, ...services.map(({ definition }) => definition)].map(serviceName),
+  );
+  const server = new Server(channelOptions(tuning));
+  server.addService(authorizationDefinition, {
+    Check: createCheckHandler({ ...codec, recordOutcome: options.recordOutcome }),
+  });
+  server.addService(health.definition, { ...health.implementation });
+  for (const { definition, implementation } of services) server.addService(definition, implementation);
+  let certificates: Certificates | undefined;
+  let listener: Listener | undefined;
+  let stopping: Promise<void> | undefined;
+
+  async function start(): Promise<string> {
+    const { address, tls } = options;
+    if (tls !== undefined) {
+      certificates = await openCertificates({
+        files: tls,
+        pollMs: tuning.certificatePollMs,
+        onError: (error) => options.onError(error, 'certificates'),
+      });
+    }
+    await warmUp(
+      createCheckHandler({ ...codec, recordOutcome: () => undefined }),
+      tuning.warmUpCalls,
+      (error) => options.onError(error, 'warm-up'),
+    );
+    const injector = server.createConnectionInjector(
+      certificates?.credentials ?? ServerCredentials.createInsecure(),
+    );
+    try {
+      listener = await listen({
+        address,
+        socketMode: tuning.socketMode,
+        accept: (socket) => injector.injectConnection(socket),
+      });
+    } catch (error) {
+      certificates?.close();
+      injector.destroy();
+      throw error;
+    }
+    return listener.address;
+  }
+
+  async function stop({ drainDelayMs, graceMs, signal }: StopOptions): Promise<void> {
+    health.setServing(false);
+    await delay(drainDelayMs, undefined, { ...(signal && { signal }) }).catch(() => undefined);
+    health.end();
+    for (const { end } of services) end?.();
+    listener?.close();
+    await drain(graceMs, signal);
+    // What is left never became a session: TLS handshakes that were not finished.
+    listener?.destroyConnections();
+    certificates?.close();
+  }
+
+  /** Resolves when every call has ended, by itself or, after the grace time or the signal, by force. */
+  function drain(graceMs: number, signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve) => {
+      const force = () => listener?.destroyConnections();
+      const timer = setTimeout(force, graceMs);
+      signal?.addEventListener('abort', force);
+      server.tryShutdown(() => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', force);
+        resolve();
+      });
+      if (signal?.aborted === true) force();
+    });
+  }
+
+  return {
+    start,
+    setServing: health.setServing,
+    reloadCertificates: async () => certificates?.reload(),
+    stop: (how) => (stopping ??= stop(how)),
+  };
+}
+
+/** `envoy.service.auth.v3.Authorization`, out of the paths of its methods. */
+function serviceName(definition: ServiceDefinition): string {
+  return Object.values(definition)[0]?.path.split('/')[1] ?? '';
+}
+
+function channelOptions(tuning: EnvoyServerTuning) {
+  return {
+    // Its records of every connection and call are kept for a debugger that never comes, and were a leak before.
+    'grpc.enable_channelz': 0,
+    'grpc.keepalive_time_ms': tuning.keepaliveMs,
+    'grpc.keepalive_timeout_ms': tuning.keepaliveTimeoutMs,
+    'grpc.max_receive_message_length': tuning.maxMessageBytes,
+    ...(Number.isFinite(tuning.maxConnectionAgeMs) && {
+      'grpc.max_connection_age_ms': tuning.maxConnectionAgeMs,
+      'grpc.max_connection_age_grace_ms': tuning.maxConnectionAgeGraceMs,
+    }),
+  };
+}
