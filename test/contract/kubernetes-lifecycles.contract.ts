@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { at, versionOf } from '../sandbox/api-caller.ts';
+import { at, itemsOf, versionOf } from '../sandbox/api-caller.ts';
 import { eventually, mergePatch, refusal, type World } from './kubernetes-api-world.ts';
 
 /** How objects end, and what ends with them. */
@@ -92,6 +92,20 @@ export function describeLifecycles(world: () => World): void {
       expect(await admin('GET', `${path}/secrets/free`)).toMatchObject({ status: 200 });
     });
 
+    it('can be deleted together with what is theirs', async () => {
+      const { makeNamespace, make, admin } = world();
+      const { path } = await makeNamespace();
+      const first = await make(`${path}/secrets`, { metadata: { name: 'a' } });
+      const ownerReferences = [
+        { apiVersion: 'v1', kind: 'Secret', name: 'a', uid: at(first, 'metadata', 'uid') },
+      ];
+      await make(`${path}/secrets`, { metadata: { name: 'b', ownerReferences } });
+      expect(await admin('DELETE', `${path}/secrets`)).toMatchObject({ status: 200 });
+      await expect
+        .poll(async () => itemsOf((await admin('GET', `${path}/secrets`)).body), eventually)
+        .toEqual([]);
+    });
+
     it('that never were leave nothing', async () => {
       const { makeNamespace, make, admin } = world();
       const { path } = await makeNamespace();
@@ -120,6 +134,20 @@ export function describeLifecycles(world: () => World): void {
       });
       const status = async () => (await admin('GET', `${path}/serviceaccounts/default`)).status;
       await expect.poll(status, eventually).toBe(200);
+    });
+
+    it('get their default ServiceAccount back when it is deleted, as another one', async () => {
+      const { makeNamespace, api, admin, anyone } = world();
+      const { path } = await makeNamespace();
+      const uid = async () =>
+        at((await admin('GET', `${path}/serviceaccounts/default`)).body, 'metadata', 'uid');
+      await expect.poll(uid, eventually).toBeDefined();
+      const stream = await anyone.watch(`${path}/serviceaccounts?watch=1`, { token: api.adminToken });
+      await admin('DELETE', `${path}/serviceaccounts/default`);
+      const lines = await stream.next(3);
+      expect(lines.map(({ type }) => type)).toEqual(['ADDED', 'DELETED', 'ADDED']);
+      expect(at(lines[2]?.object, 'metadata', 'uid')).not.toBe(at(lines[0]?.object, 'metadata', 'uid'));
+      stream.close();
     });
 
     it('end with all that is in them', async () => {

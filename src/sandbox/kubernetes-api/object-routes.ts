@@ -65,7 +65,11 @@ export function createObjectRoutes(store: ObjectStore, writes: ObjectWrites): Ob
       },
       deletecollection: async () => {
         readDeleteOptions(query, await body());
-        const removed = chosen().map((object) => writes.remove({ resource, key: keyOf(object) }));
+        // The removal of one may have taken another with it.
+        const isThere = (object: StoredObject) => store.find(resource, keyOf(object)) !== undefined;
+        const removed = chosen().flatMap((object) =>
+          isThere(object) ? [writes.remove({ resource, key: keyOf(object) })] : [],
+        );
         return ok(representList(store, resource, removed, 'whole'));
       },
     };

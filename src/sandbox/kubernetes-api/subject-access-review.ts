@@ -3,7 +3,7 @@ import type { Access, Decision, Requester } from './rbac.ts';
 import { readReview, readText, readTexts } from './review-body.ts';
 import { invalid, invalidField, type StatusCause } from './status.ts';
 
-export const subjectAccessReview = { group: 'authorization.k8s.io', kind: 'SubjectAccessReview' } as const;
+const subjectAccessReview = { group: 'authorization.k8s.io', kind: 'SubjectAccessReview' } as const;
 
 /**
  * Answers a SubjectAccessReview by the same rules as the server's own requests. User and groups are trusted

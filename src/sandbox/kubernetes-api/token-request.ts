@@ -5,7 +5,7 @@ import { readReview, readText, readTexts } from './review-body.ts';
 import type { ServiceAccountTokens } from './service-account-tokens.ts';
 import { badRequest, conflict, invalid, invalidField, notFound } from './status.ts';
 
-export const tokenRequest = { group: 'authentication.k8s.io', kind: 'TokenRequest' } as const;
+const tokenRequest = { group: 'authentication.k8s.io', kind: 'TokenRequest' } as const;
 
 export interface TokenRequestOptions {
   readonly store: ObjectStore;

@@ -3,7 +3,7 @@ import { fieldsOf } from './objects.ts';
 import { readReview, readText, readTexts } from './review-body.ts';
 import { badRequest } from './status.ts';
 
-export const tokenReview = { group: 'authentication.k8s.io', kind: 'TokenReview' } as const;
+const tokenReview = { group: 'authentication.k8s.io', kind: 'TokenReview' } as const;
 
 /**
  * Answers a TokenReview. A token that is not good is an answer too: `authenticated` is absent then and
