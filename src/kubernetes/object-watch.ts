@@ -32,9 +32,9 @@ const defaultTimings: WatchTimings = {
 };
 
 /**
- * - `starting`: not yet listed; of what is not in the store nothing is known
+ * - `starting`: not yet listed and followed; of what is not in the store nothing is known
  * - `up`: the store follows the cluster, within milliseconds
- * - `down`: it was listed once and is not followed now: what is in it was there, what is not may be by now
+ * - `down`: it was followed once and is not now: what is in it was there, what is not may be by now
  * - `refused`: we may not list it, or the cluster has no such kind; asked again from time to time
  */
 export type WatchPhase = 'starting' | 'up' | 'down' | 'refused';
@@ -64,7 +64,7 @@ export interface ObjectWatch<Thing extends Kept> {
   readonly get: (uid: string) => Thing | undefined;
   readonly values: () => Iterable<Thing>;
   readonly state: () => WatchState;
-  /** Resolves at the first answer: everything is listed, or it is refused. Also when it is stopped before. */
+  /** Resolves at the first answer: everything is listed and followed, or it is refused. Also when stopped before. */
   readonly settled: () => Promise<void>;
   readonly stop: () => void;
 }
@@ -100,7 +100,7 @@ export function createObjectWatch<Thing extends Kept>(
 
   function enter(next: WatchPhase, why?: DependencyError): void {
     fault = why;
-    if (next === 'refused') settle();
+    if (next === 'up' || next === 'refused') settle();
     if (phase === next) return;
     phase = next;
     sinceMs = now();
@@ -113,7 +113,6 @@ export function createObjectWatch<Thing extends Kept>(
     store.replace(listed.objectByUid);
     resourceVersion = listed.resourceVersion;
     listedAtMs = now();
-    settle();
     return undefined;
   }
 

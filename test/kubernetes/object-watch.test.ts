@@ -290,15 +290,13 @@ describe('an object watch', () => {
   ])('is not settled while the list is answered with %s', async (_name, answer) => {
     onList = answer;
     start();
-    let isSettled = false;
-    void watch.settled().then(() => {
-      isSettled = true;
-    });
+    const onSettled = vi.fn<() => void>();
+    const settling = watch.settled().then(onSettled);
     await until(() => lists().length >= 3);
-    expect(isSettled).toBe(false);
+    expect(onSettled).not.toHaveBeenCalled();
     expect(watch.state().phase).toBe('starting');
     onList = list('10');
-    await watch.settled();
+    await settling;
   });
 
   it.each<[string, string, object]>([

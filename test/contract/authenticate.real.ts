@@ -1,0 +1,4 @@
+import { describeAuthenticate } from './authenticate.contract.ts';
+import { startRealCluster } from './real-cluster.ts';
+
+describeAuthenticate('a real API server', startRealCluster);
