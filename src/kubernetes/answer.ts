@@ -60,7 +60,7 @@ export function statusReason(answer: KubernetesAnswer): string | undefined {
 }
 
 /** RFC 9110 section 10.2.3: seconds, or a date. */
-export function readRetryAfter(value: string | undefined, nowMs: number): number | undefined {
+function readRetryAfter(value: string | undefined, nowMs: number): number | undefined {
   if (value === undefined) return undefined;
   if (/^\d+$/.test(value)) return Number(value) * 1000;
   const atMs = Date.parse(value);

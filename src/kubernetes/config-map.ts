@@ -10,7 +10,7 @@ export interface ConfigMapName {
 /** A ConfigMap as it was at one moment. */
 export interface ConfigMap extends ConfigMapName {
   readonly data: Readonly<Record<string, string>>;
-  /** Opaque; a watch begins from here (object-watch.ts). */
+  /** Opaque; a watch begins from here. */
   readonly resourceVersion: string;
 }
 
@@ -33,7 +33,7 @@ export async function readConfigMap(
 }
 
 /** A ConfigMap as the API server sends it, alone or in a list or watch; undefined if it is anything else. */
-export function configMapFrom(body: unknown): ConfigMap | undefined {
+function configMapFrom(body: unknown): ConfigMap | undefined {
   const metadata = isRecord(body) ? body['metadata'] : undefined;
   if (!isRecord(body) || !isRecord(metadata)) return undefined;
   const { namespace, name, resourceVersion } = metadata;

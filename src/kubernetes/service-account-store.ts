@@ -7,7 +7,7 @@ import type { WatchState, WatchTimings } from './object-watch.ts';
 import { userAnnotation } from './service-account.ts';
 
 /** That person's groups as of the last mint, as a JSON list. */
-export const groupsAnnotation = 'tiergate.dev/groups';
+const groupsAnnotation = 'tiergate.dev/groups';
 
 export interface ServiceAccountStoreOptions {
   readonly client: Pick<KubernetesClient, 'request' | 'stream'>;
