@@ -74,22 +74,29 @@ export const ownUsers = {
   issuer: { token: 'sandbox-issuer', username: 'system:serviceaccount:tiergate:tiergate-issuer' },
 } as const;
 
-/** Namespaces, models, tier namespaces and rights, as an installation would have made them. */
+/** Makes the sandbox's cluster what an installation finds. */
 export function seedCluster(api: KubernetesApi, instance: string, tiers: readonly string[]): void {
-  for (const namespace of ['tiergate', modelNamespace]) api.apply(namespaceNamed(namespace));
-  for (const tier of tiers) {
-    const namespace = tierNamespace(instance, tier);
-    api.apply(
-      namespaceNamed(namespace, {
-        'maas.opendatahub.io/instance': instance,
-        'maas.opendatahub.io/tier': tier,
-        'maas.opendatahub.io/tier-namespace': 'true',
-      }),
-    );
-    for (const object of tierRights(namespace)) api.apply(object);
-  }
-  for (const model of models) for (const object of modelObjects(model, instance, tiers)) api.apply(object);
-  for (const object of clusterRights()) api.apply(object);
+  for (const object of clusterObjects(instance, tiers)) api.apply(object);
+}
+
+/** Namespaces, models, tier namespaces and rights, as an installation would have made them. */
+export function clusterObjects(instance: string, tiers: readonly string[]): readonly NamedManifest[] {
+  return [
+    ...['tiergate', modelNamespace].map((namespace) => namespaceNamed(namespace)),
+    ...tiers.flatMap((tier) => tierObjects(instance, tier)),
+    ...models.flatMap((model) => modelObjects(model, instance, tiers)),
+    ...clusterRights(),
+  ];
+}
+
+function tierObjects(instance: string, tier: string): readonly NamedManifest[] {
+  const namespace = tierNamespace(instance, tier);
+  const labels = {
+    'maas.opendatahub.io/instance': instance,
+    'maas.opendatahub.io/tier': tier,
+    'maas.opendatahub.io/tier-namespace': 'true',
+  };
+  return [namespaceNamed(namespace, labels), ...tierRights(namespace)];
 }
 
 function namespaceNamed(name: string, labels: Readonly<Record<string, string>> = {}): NamedManifest {
@@ -162,6 +169,15 @@ function clusterRights(): readonly NamedManifest[] {
   });
   const programs = [userSubject(ownUsers.authorizer.username), userSubject(ownUsers.issuer.username)];
   return [
+    role('tiergate', 'tiergate-authorizer', [
+      {
+        apiGroups: [''],
+        resources: ['configmaps'],
+        resourceNames: ['tier-to-group-mapping'],
+        verbs: ['get'],
+      },
+    ]),
+    roleBinding('tiergate', 'tiergate-authorizer', [userSubject(ownUsers.authorizer.username)]),
     role('tiergate', 'tiergate-issuer', [
       { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },
       {

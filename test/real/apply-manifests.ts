@@ -43,7 +43,7 @@ export async function replaceManifest(admin: KubeClient, manifest: Manifest): Pr
   if (status !== 200) throw new Error(`${manifest.kind} ${manifest.metadata.name}: ${JSON.stringify(body)}`);
 }
 
-function collectionOf({ apiVersion, kind, metadata }: Manifest): string {
+export function collectionOf({ apiVersion, kind, metadata }: Manifest): string {
   const root = apiVersion === 'v1' ? '/api/v1' : `/apis/${apiVersion}`;
   const place = metadata.namespace === undefined ? root : `${root}/namespaces/${metadata.namespace}`;
   const plural = pluralByKind[kind];

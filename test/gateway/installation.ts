@@ -1,0 +1,192 @@
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type GatewayOptions, gatewayBootstrap } from '../../src/sandbox/envoy-bootstrap.ts';
+import { createModelServer, type ModelRequest } from '../../src/sandbox/model-server.ts';
+import { clusterObjects, ownUsers, sandboxPolicy } from '../../src/sandbox/seed.ts';
+import { type Envoy, startEnvoy } from '../real/envoy.ts';
+import { type FaultProxy, startFaultProxy } from '../real/fault-proxy.ts';
+import { freePort } from '../real/free-port.ts';
+import { type KubeApiServer, startKubeApiServer } from '../real/kube-apiserver.ts';
+import { type RedisServer, startRedis } from '../real/redis.ts';
+import { type RunningProcess, startProcess } from '../real/running-process.ts';
+import { collectionOf } from '../real/apply-manifests.ts';
+
+/**
+ * Everything real: kube-apiserver with etcd, Redis, Envoy, and authorizers as processes of the built program, each
+ * reached through a proxy that can fail. Only the model server is the sandbox's sample.
+ */
+export interface Installation {
+  readonly kube: KubeApiServer;
+  readonly redis: RedisServer;
+  readonly kubeProxy: FaultProxy;
+  readonly redisProxy: FaultProxy;
+  /** What has reached the model, newest last. */
+  readonly modelRequests: ModelRequest[];
+  readonly modelPort: number;
+  readonly startAuthorizer: (options?: AuthorizerOptions) => Promise<Authorizer>;
+  readonly startGateway: (
+    authorizer: Pick<Authorizer, 'port'>,
+    options?: Partial<GatewayOptions>,
+  ) => Promise<Envoy>;
+  /** A fresh access token of a fresh ServiceAccount that is annotated with the user. */
+  readonly mint: (user: string, tier: string, seconds?: number) => Promise<string>;
+  /** Reviews that authorizers asked for, by user name of who asked. */
+  readonly reviews: (resource: 'tokenreviews' | 'subjectaccessreviews') => number;
+  readonly stop: () => Promise<void>;
+}
+
+export interface AuthorizerOptions {
+  /** More of the process file, as YAML at top level. */
+  readonly config?: string;
+  /** A policy document in place of the ConfigMap. */
+  readonly policy?: string;
+  readonly logLevel?: 'debug' | 'info';
+}
+
+export interface Authorizer extends RunningProcess {
+  readonly port: number;
+  readonly opsUrl: string;
+  readonly log: () => Promise<string>;
+}
+
+export const instance = 'maas-default-gateway';
+export const audience = `${instance}-sa`;
+
+const tiers = ['free', 'premium', 'enterprise'];
+
+/** Once for a test file: what runs is what `npm run build` makes of the source. */
+function build(): string {
+  const root = join(import.meta.dirname, '../..');
+  execFileSync('npm', ['run', '--silent', 'build'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+  return join(root, 'dist/main.js');
+}
+
+export async function startInstallation(): Promise<Installation> {
+  const program = build();
+  const folder = await mkdtemp(join(tmpdir(), 'tiergate-gateway-'));
+  const keySecretFile = join(folder, 'key');
+  await writeFile(keySecretFile, randomBytes(32).toString('hex'), { mode: 0o600 });
+  const [kube, redis] = await Promise.all([
+    startKubeApiServer({
+      users: [{ token: ownUsers.authorizer.token, name: ownUsers.authorizer.username, groups: [] }],
+    }),
+    startRedis(),
+  ]);
+  await seed(kube);
+  const kubeProxy = await startFaultProxy(kube.port);
+  const redisProxy = await startFaultProxy(redis.port);
+  const kubeconfig = await kube.writeKubeconfig(
+    ownUsers.authorizer.token,
+    `https://127.0.0.1:${kubeProxy.port}`,
+  );
+  const modelRequests: ModelRequest[] = [];
+  const model = createModelServer({ onRequest: (request) => void modelRequests.push(request) });
+  const { port: modelPort } = await model.start();
+  const running: { readonly stop: () => Promise<void> }[] = [];
+
+  async function startAuthorizer(options: AuthorizerOptions = {}): Promise<Authorizer> {
+    const [port, opsPort] = [await freePort(), await freePort()];
+    const file = join(folder, `authorizer-${port}.yaml`);
+    const policyFile = join(folder, `policy-${port}.yaml`);
+    if (options.policy !== undefined) await writeFile(policyFile, options.policy);
+    const policy =
+      options.policy === undefined ? '{configMap: {namespace: tiergate}}' : `{file: ${policyFile}}`;
+    await writeFile(
+      file,
+      `
+listeners: {grpc: {address: "127.0.0.1:${port}"}, ops: {address: "127.0.0.1:${opsPort}"}}
+check: {deadline: 800ms}
+policy: ${policy}
+redis: {url: "redis://127.0.0.1:${redisProxy.port}", keySecretFile: ${keySecretFile}, commandTimeout: 300ms}
+kubernetes: {kubeconfig: ${kubeconfig}}
+${options.config ?? ''}
+`,
+    );
+    const opsUrl = `http://127.0.0.1:${opsPort}`;
+    const started = await startProcess({
+      name: 'authorizer',
+      command: process.execPath,
+      args: [program, 'authorizer', '--config', file],
+      env: { LOG_LEVEL: options.logLevel ?? 'info' },
+      isReady: async (signal) => (await fetch(`${opsUrl}/readyz`, { signal })).ok,
+    });
+    const authorizer = { ...started, port, opsUrl, log: () => readFile(started.logPath, 'utf8') };
+    running.push({ stop: started.kill });
+    return authorizer;
+  }
+
+  return {
+    kube,
+    redis,
+    kubeProxy,
+    redisProxy,
+    modelRequests,
+    modelPort,
+    startAuthorizer,
+    async startGateway(authorizer, options = {}) {
+      const upstreams = { authorizer: { port: authorizer.port }, model: { port: modelPort } };
+      const envoy = await startEnvoy({
+        bootstrap: (place) => gatewayBootstrap(place, { ...upstreams, ...options }),
+      });
+      running.push(envoy);
+      return envoy;
+    },
+    mint: (user, tier, seconds = 3600) =>
+      mint(kube, user, { namespace: `${instance}-tier-${tier}`, seconds }),
+    reviews: (resource) =>
+      kube.reviews(resource).filter(({ user }) => user === ownUsers.authorizer.username).length,
+    async stop() {
+      for (const { stop } of running.toReversed()) await stop();
+      await Promise.all([kubeProxy.stop(), redisProxy.stop(), model.stop()]);
+      await Promise.all([kube.stop(), redis.stop()]);
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function seed(kube: KubeApiServer): Promise<void> {
+  const admin = kube.client();
+  const objects = [
+    // Access is asked about by name: the objects need not exist, nor their kind.
+    ...clusterObjects(instance, tiers).filter(({ kind }) => kind !== 'LLMInferenceService'),
+    {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'tier-to-group-mapping', namespace: 'tiergate' },
+      data: { tiers: sandboxPolicy },
+    },
+  ];
+  for (const object of objects) {
+    const { status, body } = await admin.post(collectionOf(object), object);
+    // system:auth-delegator and the like are there already.
+    if (status !== 201 && status !== 409) throw new Error(JSON.stringify(body));
+  }
+}
+
+let accounts = 0;
+
+async function mint(
+  kube: KubeApiServer,
+  user: string,
+  { namespace, seconds }: { readonly namespace: string; readonly seconds: number },
+): Promise<string> {
+  const admin = kube.client();
+  accounts += 1;
+  const name = `person-${accounts}`;
+  const path = `/api/v1/namespaces/${namespace}/serviceaccounts`;
+  await admin.post(path, {
+    apiVersion: 'v1',
+    kind: 'ServiceAccount',
+    metadata: { name, annotations: { 'tiergate.dev/user': user } },
+  });
+  const { status, body } = await admin.post(`${path}/${name}/token`, {
+    apiVersion: 'authentication.k8s.io/v1',
+    kind: 'TokenRequest',
+    spec: { audiences: [audience], expirationSeconds: seconds },
+  });
+  if (status !== 201) throw new Error(`TokenRequest: ${status} ${JSON.stringify(body)}`);
+  return (body as { readonly status: { readonly token: string } }).status.token;
+}
