@@ -102,7 +102,7 @@ function leaves(issue: z.core.$ZodIssue, parent: Path = []): readonly { path: Pa
   return [{ path, message: issue.message }];
 }
 
-export function formatPath(path: Path): string {
+function formatPath(path: Path): string {
   return path.reduce<string>(
     (text, step) =>
       typeof step === 'number' ? `${text}[${step}]` : `${text}${text === '' ? '' : '.'}${String(step)}`,

@@ -58,7 +58,7 @@ interface SandboxModel {
   readonly tiers: readonly string[] | undefined;
 }
 
-export const modelNamespace = 'llm';
+const modelNamespace = 'llm';
 
 const models: readonly SandboxModel[] = [
   { name: 'llama', tiers: undefined },

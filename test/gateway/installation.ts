@@ -52,8 +52,8 @@ export interface Authorizer extends RunningProcess {
   readonly log: () => Promise<string>;
 }
 
-export const instance = 'maas-default-gateway';
-export const audience = `${instance}-sa`;
+const instance = 'maas-default-gateway';
+const audience = `${instance}-sa`;
 
 const tiers = ['free', 'premium', 'enterprise'];
 
