@@ -9,6 +9,7 @@ export interface CheckQuestion {
   readonly path: string;
   readonly host: string;
   readonly source: string;
+  /** Lower-case names; a header sent several times is joined by commas, as Envoy does. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
@@ -18,8 +19,10 @@ type HeaderList = readonly (readonly [name: string, value: string])[];
 export type CheckAnswer =
   | {
       readonly allowed: true;
+      /** Set on the request to the upstream, in place of the client's. */
       readonly headers: HeaderList;
       readonly headersToRemove: readonly string[];
+      /** Added to the answer to the client. */
       readonly responseHeaders: HeaderList;
     }
   | { readonly allowed: false; readonly status: number; readonly headers: HeaderList; readonly body: string };

@@ -2,37 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { pipeline } from 'node:stream';
-
-/** A request as Envoy describes it in a CheckRequest. */
-export interface GatewayQuestion {
-  readonly id: string;
-  readonly method: string;
-  readonly path: string;
-  readonly host: string;
-  readonly source: string;
-  /** Lower-case names; a header sent several times is joined by commas, as Envoy does. */
-  readonly headers: Readonly<Record<string, string>>;
-}
+import type { CheckAnswer, CheckClient, CheckQuestion } from '../envoy/check-client.ts';
 
 type HeaderList = readonly (readonly [name: string, value: string])[];
 
-/** A CheckResponse, read. */
-export type GatewayAnswer =
-  | {
-      readonly allowed: true;
-      /** Set on the request to the upstream, in place of the client's. */
-      readonly headers: HeaderList;
-      readonly headersToRemove: readonly string[];
-      /** Added to the answer to the client. */
-      readonly responseHeaders: HeaderList;
-    }
-  | { readonly allowed: false; readonly status: number; readonly headers: HeaderList; readonly body: string };
-
-/** Port: asks the authorizer. Rejects when it can't be reached or does not answer in time. */
-export type AskAuthorizer = (question: GatewayQuestion, timeoutMs: number) => Promise<GatewayAnswer>;
-
 export interface GatewayOptions {
-  readonly ask: AskAuthorizer;
+  readonly ask: CheckClient['ask'];
   /** Milliseconds for a Check; Envoy's `timeout` of the ext_authz filter. */
   readonly checkTimeoutMs: number;
   /** Ports on 127.0.0.1. */
@@ -123,7 +98,7 @@ async function serve(
   pipeline(incoming, upstream, () => undefined);
 }
 
-function questionOf(incoming: IncomingMessage): GatewayQuestion {
+function questionOf(incoming: IncomingMessage): CheckQuestion {
   const headers: Record<string, string> = {};
   // headersDistinct keeps every copy, where `headers` silently keeps the first authorization.
   for (const [name, values] of Object.entries(incoming.headersDistinct))
@@ -139,8 +114,8 @@ function questionOf(incoming: IncomingMessage): GatewayQuestion {
 }
 
 function upstreamHeaders(
-  { headers }: GatewayQuestion,
-  { headersToRemove, headers: set }: Extract<GatewayAnswer, { allowed: true }>,
+  { headers }: CheckQuestion,
+  { headersToRemove, headers: set }: Extract<CheckAnswer, { allowed: true }>,
 ): Record<string, string> {
   const kept = new Map(Object.entries(headers).filter(([name]) => !hopByHop.has(name)));
   for (const name of headersToRemove) kept.delete(name.toLowerCase());

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Envoy } from '../real/envoy.ts';
 import { startFaultProxy } from '../real/fault-proxy.ts';
 import { type Authorizer, type Installation, startInstallation } from './installation.ts';
-import { type Answered, chat, send } from './send.ts';
+import { chat, denial, outcome, send } from './send.ts';
 
 let installation: Installation;
 let authorizer: Authorizer;
@@ -27,14 +27,6 @@ async function redisIsBack(): Promise<void> {
     .toContain('tiergate_redis_up 1');
 }
 
-function outcome({ status, headers, error }: Answered) {
-  return { status, reason: headers['x-tiergate-reason'], inBody: error?.['reason'] };
-}
-
-function unavailable(reason: string) {
-  return { status: 503, reason, inBody: reason };
-}
-
 /** Below Envoy's own time-out of 1 s, whose answer has no body: what says 503 here is ours. */
 const envoyTimeoutMs = 1_000;
 
@@ -56,7 +48,7 @@ describe.each([{ failureModeAllow: false }, { failureModeAllow: true }])(
         await installation.redisProxy[fault]();
         for (let count = 0; count < 3; count += 1) {
           const answer = await chat(envoy.port, token);
-          expect(outcome(answer)).toEqual(unavailable('limit_unavailable'));
+          expect(outcome(answer)).toEqual(denial(503, 'limit_unavailable'));
           expect(answer.headers['retry-after']).toBe('1');
           expect(answer.durationMs).toBeLessThan(envoyTimeoutMs);
         }
@@ -75,11 +67,11 @@ describe.each([{ failureModeAllow: false }, { failureModeAllow: true }])(
       await installation.kubeProxy.refuse();
       expect((await chat(envoy.port, known)).status).toBe(200);
       const answer = await chat(envoy.port, unknown);
-      expect(outcome(answer)).toEqual(unavailable('identity_unavailable'));
+      expect(outcome(answer)).toEqual(denial(503, 'identity_unavailable'));
       expect(answer.headers['retry-after']).toBe('1');
       // A model that the known one never asked for can not be told either.
       const other = await chat(envoy.port, known, '/llm/qwen-large/v1/chat/completions');
-      expect(outcome(other)).toEqual(unavailable('access_unavailable'));
+      expect(outcome(other)).toEqual(denial(503, 'access_unavailable'));
       expect(installation.modelRequests).toHaveLength(1);
       const readiness = (await (await fetch(`${authorizer.opsUrl}/readyz`)).json()) as object;
       expect(readiness).toMatchObject({ status: 'ready', parts: { kubernetes: { state: 'degraded' } } });
@@ -94,7 +86,7 @@ describe.each([{ failureModeAllow: false }, { failureModeAllow: true }])(
         installation.modelRequests.length = 0;
         await (fault === 'slow' ? installation.kubeProxy.slow(1_500) : installation.kubeProxy.hang());
         const answer = await chat(envoy.port, unknown);
-        expect(outcome(answer)).toEqual(unavailable('identity_unavailable'));
+        expect(outcome(answer)).toEqual(denial(503, 'identity_unavailable'));
         expect(answer.durationMs).toBeLessThan(envoyTimeoutMs);
         expect(installation.modelRequests).toEqual([]);
         await installation.kubeProxy.pass();

@@ -2,7 +2,7 @@ import { createSign, generateKeyPairSync } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Envoy } from '../real/envoy.ts';
 import { type Authorizer, type Installation, startInstallation } from './installation.ts';
-import { type Answered, chat, send } from './send.ts';
+import { chat, denial, outcome, send } from './send.ts';
 
 let installation: Installation;
 let authorizer: Authorizer;
@@ -13,14 +13,6 @@ beforeAll(async () => {
 });
 
 afterAll(() => installation.stop());
-
-function outcome({ status, headers, error }: Answered) {
-  return { status, reason: headers['x-tiergate-reason'], inBody: error?.['reason'] };
-}
-
-function denial(status: number, reason: string) {
-  return { status, reason, inBody: reason };
-}
 
 /** A JWT of the claims, signed by a key; the API server's own makes it a real token. */
 function signJwt(privateKeyPem: string, claims: object, header: object = {}): string {

@@ -74,3 +74,12 @@ function errorOf(text: string): Readonly<Record<string, unknown>> | undefined {
     return undefined;
   }
 }
+
+/** The parts of an answer that say why: in the header and in the body the reason must be the same. */
+export function outcome({ status, headers, error }: Answered) {
+  return { status, reason: headers['x-tiergate-reason'], inBody: error?.['reason'] };
+}
+
+export function denial(status: number, reason: string) {
+  return { status, reason, inBody: reason };
+}
