@@ -1,0 +1,11 @@
+import { createKubernetesApi } from '../../src/sandbox/kubernetes-api/server.ts';
+import { describeLease } from './lease.contract.ts';
+
+describeLease('the embedded API server', async () => {
+  const adminToken = 'admin-token';
+  const kube = createKubernetesApi({
+    users: [{ token: adminToken, username: 'admin', groups: ['system:masters'] }],
+  });
+  const { url } = await kube.start();
+  return { url, adminToken, stop: kube.stop };
+});
