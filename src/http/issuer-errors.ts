@@ -25,7 +25,10 @@ export function registerErrorHandlers(
   });
 }
 
-/** A dependency that could not tell, as a denial: all that the token API asks of the cluster is who is who. */
+/**
+ * A dependency that could not tell, as a denial: what is asked of the cluster is who is who, whatever else is asked
+ * holds the counters.
+ */
 export function refusalOf(error: unknown): NamedDenied {
   if (isDependencyError(error)) return unavailable(error);
   if (!(error instanceof Error)) return internal();
@@ -48,9 +51,9 @@ function unavailable(error: {
   readonly retryAfterMs: number | undefined;
 }): Denied {
   const more = { retryAfterMs: error.retryAfterMs ?? 2000, cause: error };
-  return error.dependency === 'redis'
-    ? denied('limit_unavailable', 'Your use can not be read right now.', more)
-    : denied('identity_unavailable', 'The cluster can not be asked right now.', more);
+  return error.dependency === 'kubernetes'
+    ? denied('identity_unavailable', 'The cluster can not be asked right now.', more)
+    : denied('limit_unavailable', 'Your use can not be read right now.', more);
 }
 
 function internal(): Denied {

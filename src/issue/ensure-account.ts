@@ -68,12 +68,22 @@ export function createEnsureAccount(options: EnsureAccountOptions): EnsureAccoun
       if (account === 'again') continue;
       if ('uid' in account) return account.user === user ? account : nameTaken();
       if (createTierNamespace === undefined || round > 0) return notProvisioned(account.cause);
-      await createTierNamespace(namespace, tier);
+      try {
+        await createTierNamespace(namespace, tier);
+      } catch (error) {
+        // Refused, by RBAC or by admission (422): not ours to make, such as one that somebody made before us.
+        if (isRefusal(error)) return notProvisioned(error);
+        throw error;
+      }
     }
     throw new DependencyError('kubernetes', 'failed', {
       detail: 'the account changes faster than it is read',
     });
   };
+}
+
+function isRefusal(error: unknown): boolean {
+  return isDependencyError(error) && (error.code === 'misconfigured' || error.code === 'malformed');
 }
 
 /** Why an account can be neither found nor made. */

@@ -37,7 +37,9 @@ interface Holding {
 export function createSweep(options: SweepOptions): Sweep {
   const { listTierNamespaces, listAccounts, listTokenRecords, now } = options;
 
-  async function sweepNamespace(namespace: string): Promise<Swept & { readonly holdings: readonly Holding[] }> {
+  async function sweepNamespace(
+    namespace: string,
+  ): Promise<Swept & { readonly holdings: readonly Holding[] }> {
     // Records first: an account made between the two lists is not missed, and no record of it is called ownerless.
     const records = await listTokenRecords(namespace);
     const accounts = await listAccounts(namespace);

@@ -52,9 +52,10 @@ type IssuerPart = AuthorizerPart | 'models' | 'http';
 type IssuerHealth = Readiness<IssuerPart>;
 
 const stopTimeoutMs = 20_000;
+/** What is swept is of no use to anybody and does no harm: each pass lists everything, so there are few. */
+const sweepIntervalMs = 120_000;
 /** The leader says so twice before others may take over. */
-const leaseSeconds = 60;
-const sweepIntervalMs = 30_000;
+const leaseSeconds = 300;
 /** A gateway that is not trusted is one source for all behind it. */
 const perSourcePerSecond = 200;
 const perUserPerSecond = 20;
