@@ -99,14 +99,16 @@ export function createMemoryConsume(options: MemoryConsumeOptions): (claim: Clai
     }
   }
 
-  /** Windows that were held before are kept as they stand now, others only with their first units. */
+  /** Also after a denial: see WindowsClaim. */
   function keep(subject: string, claim: ClaimCounters, claimed: WindowsClaim): void {
     const kept = windowsBySubject.get(subject) ?? new Map<string, SlottedWindow>();
     for (const [index, { name }] of claim.counters.entries()) {
       const window = claimed.windows[index];
-      if (window !== undefined && (window.total > 0 || kept.has(name))) kept.set(name, window);
+      if (window === undefined || window.total === 0) kept.delete(name);
+      else kept.set(name, window);
     }
     if (kept.size > 0) windowsBySubject.set(subject, kept);
+    else windowsBySubject.delete(subject);
   }
 
   return ({ subject, id, charges, deadlineAtMs }) => {
