@@ -144,6 +144,8 @@ function createCluster(nodes: readonly RedisAddress[], options: RedisClientOptio
       clusterRetryStrategy: retryStrategy,
       clusterNodeRetryStrategy: retryStrategy,
       slotsRefreshTimeout: connectTimeoutMs,
+      // Otherwise only a MOVED would tell of a failover, and a node that is gone sends none.
+      slotsRefreshInterval: 1000,
       // A lost connection would send the command again; MOVED and ASK may, since nothing ran there.
       retryDelayOnFailover: 0,
       retryDelayOnClusterDown: 0,

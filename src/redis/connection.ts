@@ -107,6 +107,12 @@ export function createRedisConnection(options: RedisConnectionOptions): RedisCon
     }
   }
 
+  /** A node that nobody asked before, such as a replica that was promoted; the claims after this one can. */
+  function meet(cluster: Cluster, name: string): void {
+    const node = cluster.nodes('all').find((each) => nodeName(each) === name);
+    if (node !== undefined) prepareServer(node, name).catch(() => clocks.delete(name));
+  }
+
   function lost(): void {
     connections += 1;
     become('connecting', state.fault);
@@ -117,11 +123,6 @@ export function createRedisConnection(options: RedisConnectionOptions): RedisCon
   client.on('ready', () => void prepare());
   client.on('close', lost);
   client.on('reconnecting', lost);
-  if (client instanceof Cluster) {
-    client.on('+node', (node: Redis) => {
-      node.once('ready', () => void prepareServer(node, nodeName(node)).catch(() => undefined));
-    });
-  }
 
   function run(sha: string, lua: string, keyCount: number, keysAndArgs: readonly string[]): Promise<unknown> {
     pending += 1;
@@ -149,6 +150,8 @@ export function createRedisConnection(options: RedisConnectionOptions): RedisCon
     },
     script(lua) {
       scripts.push(lua);
+      // Otherwise loaded when it gets ready; where loading fails, a call sends the script whole.
+      if (state.phase === 'ready') client.script('LOAD', lua).catch(() => undefined);
       const sha = createHash('sha1').update(lua).digest('hex');
       return (keys, args) => {
         if (state.phase !== 'ready') {
@@ -160,7 +163,11 @@ export function createRedisConnection(options: RedisConnectionOptions): RedisCon
         return run(sha, lua, keys.length, [...keys, ...args]);
       };
     },
-    clockOf: (tag) => clockNamed(client instanceof Cluster ? (client.slots[slotOfTag(tag)]?.[0] ?? '') : ''),
+    clockOf(tag) {
+      const name = client instanceof Cluster ? (client.slots[slotOfTag(tag)]?.[0] ?? '') : '';
+      if (client instanceof Cluster && !clocks.has(name)) meet(client, name);
+      return clockNamed(name);
+    },
     async close() {
       if (state.phase === 'closed') return;
       become('closed', undefined);
@@ -178,5 +185,7 @@ async function endClient(client: RedisClient): Promise<void> {
   const ended = new Promise<void>((resolve) => void client.once('end', resolve));
   await Promise.race([client.quit().catch(() => undefined), sleep(closeTimeoutMs)]);
   client.disconnect();
-  if (client.status !== 'end') await Promise.race([ended, sleep(closeTimeoutMs)]);
+  // Between two attempts nothing is open, and nothing tells the end.
+  if (client.status !== 'end' && client.status !== 'reconnecting')
+    await Promise.race([ended, sleep(closeTimeoutMs)]);
 }

@@ -8,7 +8,7 @@ export interface Keyspace {
 }
 
 /** As long as the hash tag of every key; the scripts count on it. */
-export const tagLength = 22;
+const tagLength = 22;
 
 const leastKeyBytes = 16;
 

@@ -35,103 +35,102 @@ local now = time[1] * 1000000 + time[2]`;
 export function createReserveScript(clock: string = serverClock): string {
   return `${clock}
 if now > tonumber(ARGV[1]) then return {-1, now, 0} end
-local floor, ceil, max, sub = math.floor, math.ceil, math.max, string.sub
-local pack, unpackStruct = struct.pack, struct.unpack
-local recordTtl = tonumber(ARGV[2])
-local first = recordTtl > 0 and 1 or 0
+local pack, unpackStruct, floor, ceil, sub = struct.pack, struct.unpack, math.floor, math.ceil, string.sub
+local recordTtl = ARGV[2]
+local first = recordTtl == '0' and 0 or 1
+local count = #KEYS - first
 local stored = redis.call('MGET', unpack(KEYS))
 local repeated = first == 1 and stored[1]
-local count = #KEYS - first
 
-local function malformed(key, length)
-  local whole = ceil(length / 1000) + 2000
-  local left = redis.call('PTTL', key)
-  if left < 0 or left > whole then redis.call('PEXPIRE', key, whole) end
-  return {-2, now, 0}
-end
-
-local epochs, totals, stamps, newests, tails, begun = {}, {}, {}, {}, {}, {}
+-- Of each window as it stands now; froms: where in the stored value its live older slots begin.
+local lengths, epochs, totals, stamps, newests, froms = {}, {}, {}, {}, {}, {}
+local begun
 local denied, fits = false, 0
 for i = 1, count do
   local length, units, limit = tonumber(ARGV[3 * i]), tonumber(ARGV[3 * i + 1]), tonumber(ARGV[3 * i + 2])
-  local value = stored[i + first]
-  local epoch, total, stamp, newest, tail = now, 0, now, 0, ''
+  local key, value = KEYS[i + first], stored[i + first]
+  local epoch, total, stamp, newest, size, from = now, 0, now, 0, 0, 34
+  local isWindow = true
   if value then
-    local size = #value
-    if size < 33 or size > 353 or (size - 33) % 16 ~= 0 or string.byte(value) ~= 1 then
-      return malformed(KEYS[i + first], length)
+    size = #value
+    local format
+    if size >= 33 and size <= 353 and (size - 33) % 16 == 0 then
+      format, epoch, total, stamp, newest = unpackStruct('<Bdddd', value)
     end
-    local _
-    _, epoch, total, stamp, newest = unpackStruct('<Bdddd', value)
-    if not (epoch >= 0 and stamp >= 0 and newest >= 0 and total >= newest) then
-      return malformed(KEYS[i + first], length)
+    isWindow = format == 1 and epoch >= 0 and stamp >= 0 and newest >= 0 and total >= newest
+  else
+    isWindow = redis.call('EXISTS', key) == 0
+  end
+  if not isWindow then
+    local ends = ceil(length / 1000) + 2000
+    local left = redis.call('PTTL', key)
+    if left < 0 or left > ends then redis.call('PEXPIRE', key, ends) end
+    return {-2, now, 0}
+  end
+  if now + length < stamp then
+    epoch, stamp, newest, from = math.max(now, epoch + 1), now, total, size + 1
+    begun = begun or {}
+    begun[i] = true
+  elseif stamp + length <= now then
+    total, stamp, newest, from = 0, now, 0, size + 1
+  else
+    while from < size do
+      local slotStamp, slotUnits = unpackStruct('<dd', value, from)
+      if slotStamp + length > now then break end
+      total = total - slotUnits
+      from = from + 16
     end
-    if now + length < stamp then
-      epoch, stamp, newest = max(now, epoch + 1), now, total
-      begun[i] = true
-    elseif stamp + length <= now then
-      stamp, newest, total = now, 0, 0
-    else
-      local from = 34
-      while from < size do
-        local slotStamp, slotUnits = unpackStruct('<dd', value, from)
-        if slotStamp + length > now then break end
-        total = total - slotUnits
-        from = from + 16
-      end
-      tail = sub(value, from)
-    end
-  elseif redis.call('EXISTS', KEYS[i + first]) == 1 then
-    return malformed(KEYS[i + first], length)
   end
   if units > 0 and limit >= 0 and total + units > limit then
     denied = true
     if units > limit then
       fits = -1
     elseif fits >= 0 then
-      local excess, at, from = total + units - limit, stamp + length, 1
-      while from < #tail do
-        local slotStamp, slotUnits = unpackStruct('<dd', tail, from)
+      local excess, at, slot = total + units - limit, stamp + length, from
+      while slot < size do
+        local slotStamp, slotUnits = unpackStruct('<dd', value, slot)
         excess = excess - slotUnits
         if excess <= 0 then
           at = slotStamp + length
           break
         end
-        from = from + 16
+        slot = slot + 16
       end
-      fits = max(fits, at - now)
+      if at - now > fits then fits = at - now end
     end
   end
-  epochs[i], totals[i], stamps[i], newests[i], tails[i] = epoch, total, stamp, newest, tail
+  lengths[i], epochs[i], totals[i], stamps[i], newests[i], froms[i] = length, epoch, total, stamp, newest, from
 end
 
 local status = repeated and 2 or (denied and 0 or 1)
 local reply = {status, now, fits}
-local record = status == 1 and first == 1 and {pack('<B', 1)}
+local record = status == 1 and first == 1 and pack('<B', 1)
 for i = 1, count do
-  local length, units = tonumber(ARGV[3 * i]), tonumber(ARGV[3 * i + 1])
-  local total, stamp = totals[i], stamps[i]
-  local charges = status == 1 and units > 0
-  if charges or begun[i] then
-    local newest, tail, slotLength = newests[i], tails[i], length / 20
-    local at = max(now, stamp)
-    if not charges then units = 0 end
-    local slot = floor(at / slotLength)
-    if slot ~= floor(stamp / slotLength) then
-      if newest > 0 then tail = tail .. pack('<dd', stamp, newest) end
-      newest = 0
+  local length, total, stamp = lengths[i], totals[i], stamps[i]
+  local units = status == 1 and tonumber(ARGV[3 * i + 1]) or 0
+  if units > 0 or (begun and begun[i]) then
+    local key, value, newest, slotLength = KEYS[i + first], stored[i + first], newests[i], length / 20
+    local tail = value and sub(value, froms[i]) or ''
+    local slot = floor(stamp / slotLength)
+    if now > stamp then
+      local current = floor(now / slotLength)
+      if current ~= slot and newest > 0 then
+        tail = tail .. pack('<dd', stamp, newest)
+        newest = 0
+      end
+      slot, stamp = current, now
     end
-    stamp, total = at, total + units
-    local value = pack('<Bdddd', 1, epochs[i], total, stamp, newest + units) .. tail
-    redis.call('SET', KEYS[i + first], value, 'PX', ceil((stamp - now + length) / 1000) + 2000)
-    if record and charges then
-      local name = sub(KEYS[i + first], 31)
-      record[#record + 1] = pack('<Hddd', #name, epochs[i], slot, units) .. name
+    total = total + units
+    value = pack('<Bdddd', 1, epochs[i], total, stamp, newest + units) .. tail
+    redis.call('SET', key, value, 'PX', ceil((stamp - now + length) / 1000) + 2000)
+    if record and units > 0 then
+      local name = sub(key, 31)
+      record = record .. pack('<Hddd', #name, epochs[i], slot, units) .. name
     end
   end
   reply[2 * i + 2], reply[2 * i + 3] = total, total == 0 and 0 or stamp + length - now
 end
-if record then redis.call('SET', KEYS[1], table.concat(record), 'PX', recordTtl) end
+if record then redis.call('SET', KEYS[1], record, 'PX', recordTtl) end
 return reply
 `;
 }
