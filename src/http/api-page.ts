@@ -24,6 +24,16 @@ export const apiDescription = {
   },
 };
 
+/** A mint without a body asks for the defaults, which no schema of the body itself can say. */
+export function describeOptionalBody(document: object): object {
+  const { openapiObject } = document as { readonly openapiObject: { readonly paths: Paths } };
+  const body = openapiObject.paths['/v1/tokens']?.['post']?.requestBody;
+  if (body !== undefined) Object.assign(body, { required: false });
+  return openapiObject;
+}
+
+type Paths = Readonly<Record<string, Readonly<Record<string, { readonly requestBody?: object }>>>>;
+
 /** `/openapi.json`, and the same as a page that needs no script. */
 export function registerApiPage(app: IssuerApp): void {
   app.get('/openapi.json', { schema: { hide: true } }, async (_request, reply) =>

@@ -7,14 +7,14 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import { fastify } from 'fastify';
 
 import { denied } from '../check/outcome.ts';
-import { apiDescription, registerApiPage } from './api-page.ts';
+import { apiDescription, describeOptionalBody, registerApiPage } from './api-page.ts';
 import type { IssuerApp } from './issuer-app.ts';
 import { registerErrorHandlers, type ReportFault } from './issuer-errors.ts';
 import { registerReadRoutes } from './read-routes.ts';
 import { createThrottle } from './throttle.ts';
 import { registerTokenRoutes } from './token-routes.ts';
 import { createAuthentication, type TokenApi } from './token-api.ts';
-import { refuse, refuseAsNotFound } from './refuse.ts';
+import { refuse, refuseAsNotFound, refuseMethod } from './refuse.ts';
 
 /** One request as it ended, for metrics: never a path as sent, never who asked. */
 export interface RequestEnd {
@@ -143,13 +143,41 @@ function createApp(options: IssuerServerOptions): IssuerApp {
       denied('path_invalid', 'The token API has no such path, or not with this method.'),
     ),
   );
-  void app.register(swagger, { openapi: apiDescription, convertConstToEnum: false });
+  void app.register(swagger, {
+    openapi: apiDescription,
+    convertConstToEnum: false,
+    transformObject: describeOptionalBody,
+  });
   void app.register(async (scope: IssuerApp) => {
+    const methodsByPath = collectMethods(scope);
     registerTokenRoutes(scope, options, authentication);
     registerReadRoutes(scope, options, authentication);
     registerApiPage(scope);
+    for (const [url, methods] of methodsByPath) refuseOtherMethods(app, url, methods);
   });
   return app;
+}
+
+/** Filled as routes are added to the scope. */
+function collectMethods(scope: IssuerApp): ReadonlyMap<string, ReadonlySet<string>> {
+  const methodsByPath = new Map<string, Set<string>>();
+  scope.addHook('onRoute', ({ url, method }) => {
+    const methods = methodsByPath.get(url) ?? new Set();
+    for (const one of [method].flat()) methods.add(one);
+    methodsByPath.set(url, methods);
+  });
+  return methodsByPath;
+}
+
+function refuseOtherMethods(app: IssuerApp, url: string, methods: ReadonlySet<string>): void {
+  const others = app.supportedMethods.filter((method) => !methods.has(method));
+  const allow = [...methods].join(', ');
+  app.route({
+    method: others,
+    url,
+    schema: { hide: true },
+    handler: async (_request, reply) => refuseMethod(reply, allow),
+  });
 }
 
 /** Clients of MaaS send JSON under whatever type their tool puts there (curl: a form's), and empty bodies. */

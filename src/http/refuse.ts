@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify';
 
 import { denialAnswer } from '../check/answer.ts';
-import type { Denied } from '../check/outcome.ts';
+import { type Denied, denied } from '../check/outcome.ts';
 
 /** A refusal that may name the field it is about. */
 export type NamedDenied = Denied & { readonly param?: string };
@@ -16,15 +16,29 @@ export function refuse(reply: FastifyReply, refusal: NamedDenied): FastifyReply 
     .send(body);
 }
 
-/** The same where what was asked for is not there: the status and code that HTTP has for it, the reason kept. */
+/** The same where HTTP has a status and word of its own for what is not there; the reason is kept. */
 export function refuseAsNotFound(reply: FastifyReply, refusal: NamedDenied): FastifyReply {
+  return refuseAs(reply, refusal, { status: 404, code: 'not_found' });
+}
+
+/** The path is there, the method is not (RFC 9110 section 15.5.6). */
+export function refuseMethod(reply: FastifyReply, allow: string): FastifyReply {
+  const refusal = denied('path_invalid', `This path takes ${allow} only.`);
+  return refuseAs(reply.header('allow', allow), refusal, { status: 405, code: 'method_not_allowed' });
+}
+
+function refuseAs(
+  reply: FastifyReply,
+  refusal: NamedDenied,
+  { status, code }: { readonly status: number; readonly code: string },
+): FastifyReply {
   const { headers } = denialAnswer(refusal, 'tiergate');
   const error = {
     message: refusal.detail,
     type: 'invalid_request_error',
     param: refusal.param ?? null,
-    code: 'not_found',
+    code,
     reason: refusal.reason,
   };
-  return reply.code(404).headers(Object.fromEntries(headers)).send(JSON.stringify({ error }));
+  return reply.code(status).headers(Object.fromEntries(headers)).send(JSON.stringify({ error }));
 }

@@ -15,6 +15,9 @@ const defaultMs = 4 * 3_600_000;
 /** Kubernetes' own floor for a TokenRequest. */
 const minMs = 600_000;
 
+/** What a TokenRequest can say at all: 2^32 seconds, 136 years. */
+const maxRequestMs = 2 ** 32 * 1000;
+
 /** The field `expiration` as it came: Go's text, a number of seconds, or nothing. */
 export type Expiration = string | number | null | undefined;
 
@@ -34,12 +37,13 @@ export function readLifetime(
     typeof expiration === 'number' ? { durationMs: expiration * 1000 } : readGoDuration(expiration);
   if ('mistake' in read) return invalid(`expiration ${read.mistake}.`);
   const { durationMs } = read;
-  if (!Number.isFinite(durationMs) || durationMs <= 0) return invalid('expiration must be positive.');
+  if (!(durationMs > 0)) return invalid('expiration must be positive.');
   if (durationMs < minMs) return invalid('expiration must be at least 10 minutes.');
   if (durationMs > maxMs) {
     const max = formatDuration(maxMs);
     return invalid(`expiration is longer than the ${max} that the tier ${tier.name} allows.`);
   }
+  if (durationMs > maxRequestMs) return invalid('expiration is longer than any cluster allows.');
   return { durationMs, asked: true };
 }
 

@@ -173,13 +173,13 @@ export function describeIssue(name: string, options: IssueContractOptions): void
         expect(await countOf('premium', 'secrets', 'fay')).toBe(before);
       });
 
-      it.each(['49h', '1000000h', '2000000h'])(
+      it.each(['49h', '1000000h', '2000000h', 5.6e283])(
         '%s, longer than the cluster allows, is refused and leaves nothing',
         async (expiration) => {
           const { status, body } = await mint('carol', { expiration });
           expect(status).toBe(400);
           expect(body['error']).toMatchObject({ param: 'expiration' });
-          expect(body['error']?.['message']).toMatch(/this cluster allows/);
+          expect(body['error']?.['message']).toMatch(/(this|any) cluster allows/);
           expect(await countOf('enterprise', 'secrets', 'carol')).toBe(0);
         },
       );

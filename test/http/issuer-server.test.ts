@@ -199,12 +199,22 @@ describe('the token API over HTTP', () => {
       ['GET', '/maas-apis/v1/whoami'],
       ['GET', '/maas-api/maas-api/v1/whoami'],
       ['GET', '/v2/whoami'],
-      ['PUT', '/v1/tokens'],
       ['GET', '/v1/tokens/%'],
     ])('%s %s is not there', async (method, path) => {
       const { status, body } = await ask(issuer, { token: alice, method, path });
       expect([400, 404]).toContain(status);
       expect(body['error']).toMatchObject({ type: 'invalid_request_error' });
+    });
+
+    it.each([
+      ['PUT', '/v1/tokens', 'POST, GET, HEAD, DELETE'],
+      ['GET', '/v1/tokens/x', 'DELETE'],
+      ['DELETE', '/maas-api/v1/models', 'GET, HEAD'],
+      ['OPTIONS', '/v1/whoami', 'GET, HEAD'],
+    ])('%s %s is not for this path, which takes %s', async (method, path, allow) => {
+      const { status, headers, body } = await ask(issuer, { token: alice, method, path });
+      expect({ status, allow: headers.get('allow') }).toEqual({ status: 405, allow });
+      expect(body['error']).toMatchObject({ code: 'method_not_allowed', reason: 'path_invalid' });
     });
 
     it('an unknown parameter is refused by name', async () => {
@@ -247,6 +257,7 @@ describe('the token API over HTTP', () => {
         properties: { expiration: { type: ['string', 'number', 'null'] } },
       });
       expect(post?.['security']).toEqual([{ bearer: [] }]);
+      expect(post?.['requestBody']).toMatchObject({ required: false });
     });
 
     it('is a page that runs no script', async () => {
