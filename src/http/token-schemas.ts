@@ -40,7 +40,7 @@ export const mintedToken = Type.Object({
   name: Type.Optional(Type.String()),
 });
 
-export const tokenParams = Type.Object({ id: Type.String({ maxLength: 128 }) });
+export const tokenParams = Type.Object({ id: Type.String() });
 
 export const ofUser = Type.Object(
   {
