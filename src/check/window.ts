@@ -95,7 +95,7 @@ export function chargedSlot(window: SlottedWindow, units: number): ChargedSlot {
  * When that many units fit under the limit if nothing else is charged: a time at or before the window's own
  * if they fit already, undefined if they never can.
  */
-export function fitsAtUs(window: SlottedWindow, units: number, limit: number): number | undefined {
+function fitsAtUs(window: SlottedWindow, units: number, limit: number): number | undefined {
   if (units > limit) return undefined;
   let excess = window.total + units - limit;
   if (excess <= 0) return 0;

@@ -42,7 +42,7 @@ export interface RedisConnection {
    * got lost since.
    */
   readonly script: (lua: string) => RunScript;
-  /** The clock of the server that holds keys of that hash tag. */
+  /** The clock of the server that holds keys of that hash tag; one that knows nothing until that server was met. */
   readonly clockOf: (tag: string) => ServerClock;
   /** Ends all connections. What is still under way throws `unreachable`. Safe to call twice. */
   readonly close: () => Promise<void>;
@@ -60,6 +60,8 @@ export function createRedisConnection(options: RedisConnectionOptions): RedisCon
   const client = createRedisClient({ ...clientOptions, stallTimeoutMs });
   const clocks = new Map<string, ServerClock>();
   const scripts: string[] = [];
+  /** Nodes that are asked for their clock right now. */
+  const meeting = new Set<string>();
   let state: RedisState = { phase: 'connecting', fault: undefined };
   let pending = 0;
   /** Tells a preparation whose connection was lost meanwhile that it is about nothing any more. */
@@ -72,19 +74,12 @@ export function createRedisConnection(options: RedisConnectionOptions): RedisCon
     onStateChange?.(state);
   }
 
-  function clockNamed(name: string): ServerClock {
-    let clock = clocks.get(name);
-    if (clock === undefined) {
-      clock = createServerClock();
-      clocks.set(name, clock);
-    }
-    return clock;
-  }
-
   async function prepareServer(server: Redis, name: string): Promise<void> {
     const sentAtMs = now();
     const [seconds, microseconds] = await server.time();
-    clockNamed(name).observe(sentAtMs, Number(seconds) * 1_000_000 + Number(microseconds), now());
+    const clock = createServerClock();
+    clock.observe(sentAtMs, Number(seconds) * 1_000_000 + Number(microseconds), now());
+    clocks.set(name, clock);
     await Promise.all(scripts.map((lua) => server.script('LOAD', lua)));
   }
 
@@ -110,7 +105,11 @@ export function createRedisConnection(options: RedisConnectionOptions): RedisCon
   /** A node that nobody asked before, such as a replica that was promoted; the claims after this one can. */
   function meet(cluster: Cluster, name: string): void {
     const node = cluster.nodes('all').find((each) => nodeName(each) === name);
-    if (node !== undefined) prepareServer(node, name).catch(() => clocks.delete(name));
+    if (node === undefined || meeting.has(name)) return;
+    meeting.add(name);
+    prepareServer(node, name)
+      .catch(() => undefined)
+      .finally(() => meeting.delete(name));
   }
 
   function lost(): void {
@@ -165,8 +164,9 @@ export function createRedisConnection(options: RedisConnectionOptions): RedisCon
     },
     clockOf(tag) {
       const name = client instanceof Cluster ? (client.slots[slotOfTag(tag)]?.[0] ?? '') : '';
-      if (client instanceof Cluster && !clocks.has(name)) meet(client, name);
-      return clockNamed(name);
+      const clock = clocks.get(name);
+      if (clock === undefined && client instanceof Cluster) meet(client, name);
+      return clock ?? createServerClock();
     },
     async close() {
       if (state.phase === 'closed') return;
