@@ -8,6 +8,7 @@ import { type FastifyReply, fastify } from 'fastify';
 
 import { denied } from '../check/outcome.ts';
 import { apiDescription, describeOptionalBody, registerApiPage } from './api-page.ts';
+import { answerClientError } from './client-error.ts';
 import type { IssuerApp } from './issuer-app.ts';
 import { registerErrorHandlers, type ReportFault } from './issuer-errors.ts';
 import { registerReadRoutes } from './read-routes.ts';
@@ -32,6 +33,8 @@ export interface IssuerServerOptions extends TokenApi {
   readonly perSourcePerSecond: number;
   /** Requests of one user a second. */
   readonly perUserPerSecond: number;
+  /** For a request's head and body to arrive, in milliseconds. Default 15 000; answers may take longer. */
+  readonly requestTimeoutMs?: number;
   /** An exception that is a bug, or a dependency that could not tell: for log and metrics. */
   readonly reportFault: ReportFault;
   readonly observeRequest: (end: RequestEnd) => void;
@@ -56,6 +59,9 @@ export interface IssuerAddress {
 
 /** The largest body that is read; one byte more is `body_too_large`. */
 const bodyLimitBytes = 1024 * 1024;
+
+/** Tokens of OIDC providers with many groups come near 12 KiB. */
+const maxHeaderBytes = 32 * 1024;
 
 /** What existing installations put in front of every path. */
 const prefix = '/maas-api';
@@ -97,11 +103,17 @@ export function createIssuerServer(options: IssuerServerOptions): IssuerServer {
 }
 
 function createApp(options: IssuerServerOptions): IssuerApp {
+  const { requestTimeoutMs = 15_000 } = options;
   const app: IssuerApp = fastify({
     logger: false,
     bodyLimit: bodyLimitBytes,
-    requestTimeout: 15_000,
-    connectionTimeout: 30_000,
+    requestTimeout: requestTimeoutMs,
+    http: {
+      headersTimeout: requestTimeoutMs,
+      connectionsCheckingInterval: 250,
+      maxHeaderSize: maxHeaderBytes,
+    },
+    clientErrorHandler: answerClientError,
     keepAliveTimeout: 60_000,
     forceCloseConnections: 'idle',
     return503OnClosing: false,

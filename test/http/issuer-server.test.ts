@@ -188,6 +188,30 @@ describe('the token API over HTTP', () => {
     });
   });
 
+  describe('what is no request', () => {
+    it.each([
+      ['a head that never ends', 'POST /v1/tokens HTTP/1.1\r\nHost: x\r\n', '408'],
+      [
+        'a body that never ends',
+        `POST /v1/tokens HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${alice}\r\nContent-Length: 9\r\n\r\n{`,
+        '408',
+      ],
+      ['bytes of another protocol', '\u0016\u0003\u0001\r\n\r\n', '400'],
+      ['a head without bounds', `GET / HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(40_000)}\r\n\r\n`, '431'],
+      [
+        'a body that may end in two places',
+        'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+        '400',
+      ],
+    ])('%s is answered, in the same shape, and ended', async (_what, bytes, status) => {
+      const other = await startIssuer({ url }, adminToken, { server: { requestTimeoutMs: 500 } });
+      const answer = await rawRequest(other, bytes);
+      expect(answer).toContain(`HTTP/1.1 ${status} `);
+      expect(answer).toContain('"reason":"request_invalid"');
+      await other.close();
+    });
+  });
+
   describe('paths', () => {
     it.each(['/v1/whoami', '/maas-api/v1/whoami'])('%s is served', async (path) => {
       expect(await ask(issuer, { token: alice, path })).toMatchObject({ status: 200 });
