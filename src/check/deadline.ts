@@ -9,16 +9,15 @@ export function bounded<T>(
   late: () => T,
 ): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    const timer = setTimeout(
-      () => {
-        try {
-          resolve(late());
-        } catch (error) {
-          reject(error instanceof Error ? error : new Error(String(error)));
-        }
-      },
-      Math.max(0, deadlineAtMs - nowMs),
-    );
+    const giveUp = (): void => {
+      try {
+        resolve(late());
+      } catch (error) {
+        reject(error instanceof Error ? error : new Error(String(error)));
+      }
+    };
+    // An answer that waits in a socket because this process was busy elsewhere is read before it is given up.
+    const timer = setTimeout(() => setImmediate(giveUp), Math.max(0, deadlineAtMs - nowMs));
     waitedFor.then(resolve, reject).finally(() => clearTimeout(timer));
   });
 }
