@@ -172,9 +172,9 @@ export async function ask(issuer: { readonly url: string }, what: Asked): Promis
   };
 }
 
-export function claimsOf(token: string | Json | undefined): Readonly<Record<string, unknown>> {
+export function claimsOf(token: string | Json | undefined): Json {
   const [, payload = ''] = textOf(token).split('.');
-  return JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')) as Readonly<Record<string, unknown>>;
+  return JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')) as Json;
 }
 
 /** The credentials that the issuer's pod would have. */
