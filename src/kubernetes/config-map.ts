@@ -1,6 +1,7 @@
 import { malformed, statusMessage } from './answer.ts';
 import type { KubernetesClient } from './client.ts';
 import { isRecord, isTextMap } from './json-shape.ts';
+import { createObjectWatch, type ObjectWatch, type WatchState, type WatchTimings } from './object-watch.ts';
 
 export interface ConfigMapName {
   readonly namespace: string;
@@ -10,6 +11,8 @@ export interface ConfigMapName {
 /** A ConfigMap as it was at one moment. */
 export interface ConfigMap extends ConfigMapName {
   readonly data: Readonly<Record<string, string>>;
+  /** Another one by the same name has another. */
+  readonly uid: string;
   /** Opaque; a watch begins from here. */
   readonly resourceVersion: string;
 }
@@ -36,12 +39,46 @@ export async function readConfigMap(
 function configMapFrom(body: unknown): ConfigMap | undefined {
   const metadata = isRecord(body) ? body['metadata'] : undefined;
   if (!isRecord(body) || !isRecord(metadata)) return undefined;
-  const { namespace, name, resourceVersion } = metadata;
+  const { namespace, name, uid, resourceVersion } = metadata;
   const data = body['data'] ?? {};
   if (typeof namespace !== 'string' || typeof name !== 'string' || typeof resourceVersion !== 'string') {
     return undefined;
   }
-  return isTextMap(data) ? { namespace, name, data, resourceVersion } : undefined;
+  return isTextMap(data) && typeof uid === 'string'
+    ? { namespace, name, uid, data, resourceVersion }
+    : undefined;
+}
+
+export interface WatchConfigMapOptions extends ConfigMapName {
+  readonly client: Pick<KubernetesClient, 'request' | 'stream'>;
+  /** As it is now; undefined: there is none. Told at the first list, and at each change since. */
+  readonly onChange: (configMap: ConfigMap | undefined) => void;
+  readonly onPhase?: (state: WatchState) => void;
+  readonly timings?: Partial<WatchTimings>;
+}
+
+const wholeObjects = 'application/json';
+
+/**
+ * Follows one ConfigMap, within milliseconds of the API server's answer to whoever changes it. Needs `list` and
+ * `watch` on that ConfigMap; rights that name it are enough, since the field selector names it too.
+ */
+export function watchConfigMap(options: WatchConfigMapOptions): ObjectWatch<ConfigMap> {
+  const { client, namespace, name, onChange, onPhase, timings } = options;
+  const watch: ObjectWatch<ConfigMap> = createObjectWatch<ConfigMap>({
+    client,
+    collection: {
+      path: `/api/v1/namespaces/${encodeURIComponent(namespace)}/configmaps`,
+      fieldSelector: `metadata.name=${name}`,
+      accept: { list: wholeObjects, watch: wholeObjects },
+      read: configMapFrom,
+    },
+    // A list that finds it changed tells no more than that: what is kept now is looked at either way.
+    onChange: () => onChange([...watch.values()].find((configMap) => configMap.name === name)),
+    ...(onPhase !== undefined && { onPhase }),
+    ...(timings !== undefined && { timings }),
+  });
+  return watch;
 }
 
 /** The text under a key. Throws an Error in words for the operator when it is not there. */

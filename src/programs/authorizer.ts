@@ -11,7 +11,9 @@ import { formatListenAddress } from '../process/listen-address.ts';
 import { createMetrics, type Metrics } from '../process/metrics.ts';
 import { type AuthorizerHealth, createHealth, startOps, wordsOf } from './authorizer-health.ts';
 import { connectCounters } from './connect-counters.ts';
-import { kubeconfigOf, loadPolicy, takePolicy } from './load-policy.ts';
+import { startPolicy } from './follow-policy.ts';
+import { kubeconfigOf } from './load-policy.ts';
+import { createPolicyInForce, type PolicySource } from './policy-in-force.ts';
 import type { Program } from './program.ts';
 import { startAccounts } from './start-accounts.ts';
 import { packageVersion, runServer, type ServerContext } from './run-server.ts';
@@ -39,7 +41,7 @@ export interface RunningAuthorizer {
   readonly opsUrl: string;
   readonly client: KubernetesClient;
   readonly consume: Consume;
-  readonly policy: Policy;
+  readonly policy: PolicySource;
 }
 
 const defaultDrainDelayMs = 5_000;
@@ -67,16 +69,18 @@ export async function startAuthorizer(
       }),
     stop: (started) => started.close(),
   });
-  const policy = sources.policy ?? (await loadPolicy({ config, client, health, signal: lifecycle.signal }));
-  takePolicy(policy, { events, metrics, health });
+  const policy =
+    sources.policy === undefined
+      ? await startPolicy(context, { client, metrics, health, writesEvents: true })
+      : createPolicyInForce(sources.policy, { events, metrics, health });
   const consume = await connectCounters({ config, lifecycle, health, metrics, events });
-  const accounts = await startAccounts(policy, { context, client, metrics, health });
+  const accounts = await startAccounts(policy.current(), { context, client, metrics, health });
   const keys = config.credential.jwks ? createSignatureVerifier({ client }) : undefined;
 
   const { findOwner } = accounts;
   const check = wireCheck({
     config,
-    policy: () => policy,
+    policy: policy.current,
     client,
     keys,
     findOwner,

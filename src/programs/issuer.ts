@@ -20,7 +20,8 @@ import { createMetrics, type Metrics } from '../process/metrics.ts';
 import { createReadiness, type Readiness } from '../process/readiness.ts';
 import { type AuthorizerPart, startOps, wordsOf } from './authorizer-health.ts';
 import { connectCounters } from './connect-counters.ts';
-import { kubeconfigOf, loadPolicy, takePolicy } from './load-policy.ts';
+import { startPolicy } from './follow-policy.ts';
+import { kubeconfigOf } from './load-policy.ts';
 import type { Program } from './program.ts';
 import { packageVersion, runServer, type ServerContext } from './run-server.ts';
 import { createTokenApi } from './token-api.ts';
@@ -86,7 +87,8 @@ export async function startIssuer(
       }),
     stop: (started) => started.close(),
   });
-  const policy = sources.policy ?? (await loadFixedPolicy(context, { client, metrics, health }));
+  const policy =
+    sources.policy ?? (await startPolicy(context, { client, metrics, health, writesEvents: false })).current;
   const consume = sources.consume ?? (await connectCounters({ config, lifecycle, health, metrics, events }));
   const listServedModels =
     sources.listServedModels ?? (await startModels(context, { client, metrics, health }));
@@ -102,7 +104,7 @@ export async function startIssuer(
     },
   });
   events.listening({ listener: 'issuer', address: `${host}:${port}` });
-  health.ready('policy');
+  if (sources.policy !== undefined) health.ready('policy');
   health.ready('http');
   return { url: `http://${host.includes(':') ? `[${host}]` : host}:${port}`, opsUrl };
 }
@@ -166,13 +168,6 @@ interface Observed {
   readonly client: KubernetesClient;
   readonly metrics: Metrics;
   readonly health: IssuerHealth;
-}
-
-async function loadFixedPolicy(context: ServerContext, observed: Observed): Promise<() => Policy> {
-  const { config, lifecycle, events } = context;
-  const policy = await loadPolicy({ config, ...observed, signal: lifecycle.signal });
-  takePolicy(policy, { events, ...observed });
-  return () => policy;
 }
 
 async function startModels(

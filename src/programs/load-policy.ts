@@ -3,39 +3,44 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isDependencyError } from '../dependency-error.ts';
 import type { ConnectionOptions } from '../kubernetes/connection.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
-import { readConfigMap } from '../kubernetes/config-map.ts';
+import { type ConfigMap, type ConfigMapName, readConfigMap } from '../kubernetes/config-map.ts';
 import { type ParsedPolicy, parsePolicyConfigMap, parsePolicyFile } from '../policy/parse-policy.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Config } from '../process/config.ts';
 import { ConfigMistakes } from '../process/config-mistakes.ts';
-import type { Events } from '../process/events.ts';
-import type { Metrics } from '../process/metrics.ts';
-import { type AuthorizerHealth, wordsOf } from './authorizer-health.ts';
+import { wordsOf } from './authorizer-health.ts';
+import type { PolicyHealth } from './policy-in-force.ts';
 
 export interface LoadPolicyOptions {
   readonly config: Config;
   readonly client: KubernetesClient;
-  readonly health: AuthorizerHealth;
+  readonly health: PolicyHealth;
   readonly signal: AbortSignal;
 }
 
+/** A policy document that was found valid, with what it was read from. */
+export type LoadedPolicy =
+  | { readonly kind: 'file'; readonly path: string; readonly text: string; readonly policy: Policy }
+  | { readonly kind: 'configMap'; readonly configMap: ConfigMap; readonly policy: Policy };
+
 const retryMs = 1000;
 
-/** The policy document → Policy. Throws ConfigMistakes; waits for an API server that is away. */
-export async function loadPolicy({ config, client, health, signal }: LoadPolicyOptions): Promise<Policy> {
+/** The policy document at the start. Throws ConfigMistakes; waits for an API server that is away. */
+export async function loadPolicy(options: LoadPolicyOptions): Promise<LoadedPolicy> {
+  const { config, client, health, signal } = options;
   const { source } = config.policy;
-  if (source.kind === 'file') return readPolicyFile(source.path, config);
-  const namespace = source.namespace ?? client.namespace;
-  if (namespace === undefined) {
-    const message = 'must be set: this process does not run in a namespace';
-    throw new ConfigMistakes('process file', [{ path: 'policy.configMap.namespace', message }]);
+  if (source.kind === 'file') {
+    const text = readText(source.path);
+    return { ...source, text, policy: parsePolicyText(source.path, text, config) };
   }
-  const name = `ConfigMap ${namespace}/${source.name}`;
+  const place = policyConfigMap(config, client);
+  const title = `ConfigMap ${place.namespace}/${place.name}`;
   for (;;) {
     try {
-      const configMap = await readConfigMap(client, { namespace, name: source.name }, signal);
-      if (configMap === undefined) throw new ConfigMistakes(name, [{ path: '', message: 'does not exist' }]);
-      return validPolicy(name, parsePolicyConfigMap(configMap.data, policyOptions(config)));
+      const configMap = await readConfigMap(client, place, signal);
+      if (configMap === undefined) throw new ConfigMistakes(title, [{ path: '', message: 'does not exist' }]);
+      const policy = validPolicy(title, parsePolicyConfigMap(configMap.data, policyOptions(config)));
+      return { kind: 'configMap', configMap, policy };
     } catch (error) {
       if (!isDependencyError(error) || signal.aborted) throw error;
       health.degraded('policy', wordsOf(error));
@@ -44,15 +49,31 @@ export async function loadPolicy({ config, client, health, signal }: LoadPolicyO
   }
 }
 
+/** Where the document is, by the process file. Throws ConfigMistakes. */
+function policyConfigMap(
+  { policy: { source } }: Config,
+  { namespace: own }: KubernetesClient,
+): ConfigMapName {
+  if (source.kind === 'file') throw new TypeError('the policy document is a file');
+  const namespace = source.namespace ?? own;
+  if (namespace === undefined) {
+    const message = 'must be set: this process does not run in a namespace';
+    throw new ConfigMistakes('process file', [{ path: 'policy.configMap.namespace', message }]);
+  }
+  return { namespace, name: source.name };
+}
+
 export function readPolicyFile(path: string, config: Config): Policy {
-  let text: string;
+  return parsePolicyText(path, readText(path), config);
+}
+
+function readText(path: string): string {
   try {
-    text = readFileSync(path, 'utf8');
+    return readFileSync(path, 'utf8');
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown fault';
     throw new ConfigMistakes(path, [{ path: '', message: `the policy document can not be read (${code})` }]);
   }
-  return parsePolicyText(path, text, config);
 }
 
 /** Text of a policy file → Policy. Throws ConfigMistakes, which call the text by the name. */
@@ -60,26 +81,14 @@ export function parsePolicyText(name: string, text: string, config: Config): Pol
   return validPolicy(name, parsePolicyFile(text, policyOptions(config)));
 }
 
-function policyOptions({ instance, policy }: Config) {
+/** What of the process file a policy document is read with. */
+export function policyOptions({ instance, policy }: Config) {
   return { instance, defaultLimits: policy.defaultLimits, defaultTier: policy.defaultTier };
 }
 
 function validPolicy(name: string, parsed: ParsedPolicy): Policy {
   if (!parsed.valid) throw new ConfigMistakes(name, parsed.mistakes);
   return parsed.policy;
-}
-
-interface PolicyObservers {
-  readonly events: Events;
-  readonly metrics: Metrics;
-  readonly health: AuthorizerHealth;
-}
-
-/** Tells of a policy that is now in force. */
-export function takePolicy({ tiers, warnings }: Policy, { events, metrics, health }: PolicyObservers): void {
-  metrics.policyLoaded({ generation: 1, tiers: tiers.length, warnings: warnings.length });
-  events.policyLoaded({ generation: 1, tiers: tiers.length, warnings });
-  health.ready('policy');
 }
 
 export function kubeconfigOf({ kubernetes }: Config): ConnectionOptions {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { createSweep } from '../../src/issue/sweep.ts';
 import { createKubernetesClient, type KubernetesClient } from '../../src/kubernetes/client.ts';
-import { readConfigMap } from '../../src/kubernetes/config-map.ts';
+import { readConfigMap, watchConfigMap } from '../../src/kubernetes/config-map.ts';
 import { createFixedConnection } from '../../src/kubernetes/connection.ts';
 import { createLease } from '../../src/kubernetes/lease.ts';
 import { createServedModels } from '../../src/kubernetes/llm-inference-services.ts';
@@ -120,6 +120,34 @@ const works: Readonly<Record<string, (world: World) => Promise<boolean>>> = {
     (await readConfigMap(client, { namespace: issuerNamespace, name: 'tier-to-group-mapping' })) !==
     undefined,
 
+  'follows the policy': async ({ kube, client }) => {
+    const place = { namespace: issuerNamespace, name: 'tier-to-group-mapping' };
+    const seen: (string | undefined)[] = [];
+    const watch = watchConfigMap({
+      client,
+      ...place,
+      onChange: (configMap) => void seen.push(configMap?.data['note']),
+      timings: { minPauseMs: 10 },
+    });
+    try {
+      await watch.settled();
+      const note = `note ${Date.now()}`;
+      const path = `/api/v1/namespaces/${place.namespace}/configmaps/${place.name}`;
+      const { body } = await kube.client().get(path);
+      const object = body as { readonly data: Readonly<Record<string, string>> };
+      await kube.client().put(path, { ...object, data: { ...object.data, note } });
+      const untilMs = Date.now() + 1_000;
+      while (Date.now() < untilMs) {
+        // A list would show it sooner or later; only a watch tells of it.
+        if (watch.state().phase === 'up' && seen.includes(note)) return true;
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      return false;
+    } finally {
+      watch.stop();
+    }
+  },
+
   'knows the models, also new ones': async ({ kube, client }) => {
     const models = createServedModels({ client, onPhase: () => undefined, timings: { minPauseMs: 10 } });
     try {
@@ -165,6 +193,8 @@ const needs: Readonly<Record<string, string>> = {
   'tiergate-issuer leases get': 'leads',
   'tiergate-issuer leases update': 'leads',
   'tiergate-issuer configmaps get': 'reads the policy',
+  'tiergate-issuer configmaps list': 'follows the policy',
+  'tiergate-issuer configmaps watch': 'follows the policy',
 };
 
 const newcomers = Array.from({ length: 60 }, (_, index) => `newcomer-${index}`);
