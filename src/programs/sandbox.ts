@@ -105,12 +105,17 @@ const checkTimeoutMs = 1_000;
 
 async function start(options: SandboxOptions, context: SandboxContext, io: ProgramIo): Promise<void> {
   const { lifecycle } = context;
-  const config = parseConfig(configText(options.grpcPort), { file: 'sandbox', folder: '.' });
+  const { policyFile: path } = options;
+  const builtIn = parseConfig(configText(options.grpcPort), { file: 'sandbox', folder: '.' });
+  const config =
+    path === undefined
+      ? builtIn
+      : { ...builtIn, policy: { ...builtIn.policy, source: { kind: 'file' as const, path } } };
   const serverContext = { ...context, config };
   const policy: Policy =
-    options.policyFile === undefined
+    path === undefined
       ? parsePolicyText('sandbox policy', sandboxPolicy, config)
-      : readPolicyFile(options.policyFile, config);
+      : readPolicyFile(path, config);
 
   const { api, url: kubernetesUrl } = await startCluster(lifecycle, config.instance, policy);
   const connectAs = ({ token }: { readonly token: string }) =>
@@ -118,12 +123,20 @@ async function start(options: SandboxOptions, context: SandboxContext, io: Progr
   const modelPort = await startPart(lifecycle, 'model', createModelServer({ chunkDelayMs: 30 }));
   const authorizer = await startAuthorizer(serverContext, {
     connection: connectAs(ownUsers.authorizer),
-    policy,
+    ...(path === undefined && { policy }),
     drainDelayMs: 0,
   });
+  // A tier that is new gets what installation would have made for it.
+  authorizer.policy.onChange(({ tiers }) =>
+    seedCluster(
+      api,
+      config.instance,
+      tiers.map(({ name }) => name),
+    ),
+  );
   const issuer = await startIssuer(serverContext, {
     connection: connectAs(ownUsers.issuer),
-    policy: () => policy,
+    policy: authorizer.policy.current,
     consume: authorizer.consume,
   });
 

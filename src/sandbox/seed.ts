@@ -174,8 +174,9 @@ function clusterRights(): readonly NamedManifest[] {
         apiGroups: [''],
         resources: ['configmaps'],
         resourceNames: ['tier-to-group-mapping'],
-        verbs: ['get'],
+        verbs: ['get', 'list', 'watch'],
       },
+      { apiGroups: [''], resources: ['events'], verbs: ['create'] },
     ]),
     roleBinding('tiergate', 'tiergate-authorizer', [userSubject(ownUsers.authorizer.username)]),
     role('tiergate', 'tiergate-issuer', [

@@ -49,6 +49,8 @@ export interface AuthorizerOptions {
 export interface Authorizer extends RunningProcess {
   readonly port: number;
   readonly opsUrl: string;
+  /** Where `policy` was written, if it was given. */
+  readonly policyFile: string;
   readonly log: () => Promise<string>;
 }
 
@@ -113,7 +115,7 @@ ${options.config ?? ''}
       env: { LOG_LEVEL: options.logLevel ?? 'info' },
       isReady: async (signal) => (await fetch(`${opsUrl}/readyz`, { signal })).ok,
     });
-    const authorizer = { ...started, port, opsUrl, log: () => readFile(started.logPath, 'utf8') };
+    const authorizer = { ...started, port, opsUrl, policyFile, log: () => readFile(started.logPath, 'utf8') };
     running.push({ stop: started.kill });
     return authorizer;
   }

@@ -81,7 +81,10 @@ async function start(policy = '{}') {
     isLimit: (wanted: number) => expect.poll(limit, { timeout: 3_000, interval: 5 }).toBe(wanted),
     part: () => health.report().parts['policy'],
     metric: async (name: string) =>
-      (await metrics.text()).split('\n').find((line) => line.startsWith(`${name} `))?.split(' ')[1],
+      (await metrics.text())
+        .split('\n')
+        .find((line) => line.startsWith(`${name} `))
+        ?.split(' ')[1],
     lines,
     posted,
     client,
