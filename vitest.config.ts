@@ -8,7 +8,15 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'hermetic', include: ['test/**/*.test.ts'], testTimeout: 10_000, hookTimeout: 20_000 } },
+      {
+        test: {
+          name: 'hermetic',
+          include: ['test/**/*.test.ts'],
+          testTimeout: 10_000,
+          hookTimeout: 20_000,
+          globalSetup: ['test/program/global-setup.ts'],
+        },
+      },
       {
         test: {
           name: 'real',
@@ -16,7 +24,7 @@ export default defineConfig({
           testTimeout: 120_000,
           hookTimeout: 180_000,
           fileParallelism: false,
-          globalSetup: ['test/real/global-setup.ts'],
+          globalSetup: ['test/program/global-setup.ts', 'test/real/global-setup.ts'],
         },
       },
       {

@@ -4,24 +4,31 @@ import { exitCode, type Program, type ProgramIo } from './programs/program.ts';
 
 interface Command {
   readonly summary: string;
+  /** What `--help` says after the name; absent where the program has more to say. */
+  readonly options?: string;
   /** Loaded when it is called: a command pays for no other command's libraries. */
   readonly load: () => Promise<Program>;
 }
 
 const commands: Readonly<Record<string, Command>> = {
   authorizer: {
+    options: '[--config FILE]',
     summary: 'answers Envoy: ext_authz v3 over gRPC',
     load: async () => (await import('./programs/authorizer.ts')).authorizer,
   },
   issuer: {
+    options: '[--config FILE]',
     summary: 'the token API: mint, list and revoke access tokens',
     load: async () => (await import('./programs/issuer.ts')).issuer,
   },
   sandbox: {
+    options:
+      '[--gateway-port PORT] [--grpc-port PORT] [--http-port PORT] [--console-port PORT] [--no-envoy] [--policy FILE]',
     summary: 'all of it on one machine, with lines to paste',
     load: async () => (await import('./programs/sandbox.ts')).sandbox,
   },
   'check-config': {
+    options: 'FILE',
     summary: 'every mistake of a process file at once',
     load: async () => (await import('./programs/check-config.ts')).checkConfig,
   },
@@ -41,14 +48,22 @@ const io: ProgramIo = {
 };
 
 async function main([name, ...args]: readonly string[]): Promise<number> {
-  if (name === undefined || name === '--help' || name === 'help') {
+  if (name === undefined) {
+    io.err(usage());
+    return exitCode.usage;
+  }
+  if (['--help', '-h', 'help'].includes(name)) {
     io.out(usage());
-    return name === undefined ? exitCode.usage : exitCode.done;
+    return exitCode.done;
   }
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (command === undefined) {
     io.err(`tiergate has no command ${name}\n\n${usage()}`);
     return exitCode.usage;
+  }
+  if (command.options !== undefined && args.includes('--help')) {
+    io.out(`usage: tiergate ${name} ${command.options}\n\n${command.summary}`);
+    return exitCode.done;
   }
   const program = await command.load();
   return await program(args, io);

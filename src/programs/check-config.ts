@@ -8,7 +8,7 @@ export const checkConfig: Program = (args, io) => Promise.resolve(checkFile(args
 
 const checkFile: (...given: Parameters<Program>) => number = (args, io) => {
   const [path] = args;
-  if (path === undefined || args.length > 1) {
+  if (path === undefined || path.startsWith('-') || args.length > 1) {
     io.err('usage: tiergate check-config FILE');
     return exitCode.usage;
   }

@@ -74,8 +74,35 @@ export function exitCodeOf(error: unknown, io: ProgramIo): number {
     io.err(error.message);
     return exitCode.usage;
   }
+  if (isListenFault(error)) {
+    io.err(listenWords(error));
+    return exitCode.unavailable;
+  }
   io.err(error instanceof Error ? (error.stack ?? error.message) : String(error));
   return exitCode.software;
+}
+
+/** What Node says of an address that can not be listened on. */
+interface ListenFault extends Error {
+  readonly code: string;
+  readonly address: string;
+  /** Absent, or negative, where the address is the path of a socket. */
+  readonly port?: number;
+}
+
+function isListenFault(error: unknown): error is ListenFault {
+  return error instanceof Error && 'syscall' in error && error.syscall === 'listen' && 'address' in error;
+}
+
+const listenFaults: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'is taken: another program listens there',
+  EACCES: 'is not for this user to listen on',
+  EADDRNOTAVAIL: 'is no address of this machine',
+};
+
+function listenWords({ code, address, port = -1 }: ListenFault): string {
+  const where = port < 0 ? address : `${address.includes(':') ? `[${address}]` : address}:${port}`;
+  return `${where} ${listenFaults[code] ?? `can not be listened on (${code})`}`;
 }
 
 export function packageVersion(): string {

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { accessSync, constants, statSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -19,7 +19,7 @@ export interface EnvoyProcessOptions {
 
 export interface EnvoyProcess {
   readonly port: number;
-  /** Resolves if it ends without being told to. */
+  /** Resolves when it has ended, told to or not. */
   readonly ended: Promise<void>;
   readonly stop: () => Promise<void>;
 }
@@ -27,17 +27,38 @@ export interface EnvoyProcess {
 const startTimeoutMs = 4_000;
 const stopTimeoutMs = 2_000;
 
-/** The Envoy on the PATH, if there is one. */
+/** The Envoy on the PATH, if there is one: a file that may be run. An empty entry means no folder here. */
 export function findEnvoy(path: string | undefined): string | undefined {
-  const candidates = (path ?? '').split(delimiter).map((folder) => join(folder, 'envoy'));
-  return candidates.find((candidate) => existsSync(candidate));
+  const folders = (path ?? '').split(delimiter).filter((folder) => folder !== '');
+  return folders.map((folder) => join(folder, 'envoy')).find(isProgram);
 }
 
-/** A real Envoy as the sandbox's gateway. Rejects when it is not ready in time, with the end of what it said. */
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
+/** An Envoy that did not get ready in time: not for this machine, too old for the configuration, ... */
+export class EnvoyStartFault extends Error {
+  constructor(said: string) {
+    super(said === '' ? 'it was not ready in time' : said);
+    this.name = 'EnvoyStartFault';
+  }
+}
+
+/**
+ * A real Envoy as the sandbox's gateway. Rejects with EnvoyStartFault, which holds the end of what it said, and as
+ * `listen` does when the port can not be had.
+ */
 export async function startEnvoyProcess(options: EnvoyProcessOptions): Promise<EnvoyProcess> {
+  // Envoy itself would share a port with another Envoy, and say nothing.
+  const port = await listenablePort(options.port);
+  const adminPort = await listenablePort(0);
   const folder = await mkdtemp(join(tmpdir(), 'tiergate-sandbox-'));
-  const port = options.port === 0 ? await freePort() : options.port;
-  const adminPort = await freePort();
   const bootstrap = gatewayBootstrap(
     { port, adminPort, accessLogPath: '/dev/null' },
     {
@@ -51,14 +72,12 @@ export async function startEnvoyProcess(options: EnvoyProcessOptions): Promise<E
   const args = ['--config-path', file, '--concurrency', '1', '--log-level', 'error', '--disable-hot-restart'];
   const child = spawn(options.envoy, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   const said = collect(child);
-  let isStopping = false;
   const gone = new Promise<void>((resolve) => {
     child.once('exit', () => resolve());
     child.once('error', () => resolve());
   });
 
   async function stop(): Promise<void> {
-    isStopping = true;
     child.kill('SIGTERM');
     const force = setTimeout(() => child.kill('SIGKILL'), stopTimeoutMs);
     await gone;
@@ -68,11 +87,11 @@ export async function startEnvoyProcess(options: EnvoyProcessOptions): Promise<E
 
   if (!(await isLive(adminPort, child))) {
     await stop();
-    throw new Error(`Envoy did not start: ${said()}`);
+    throw new EnvoyStartFault(said());
   }
   return {
     port,
-    ended: gone.then(() => (isStopping ? new Promise(() => undefined) : undefined)),
+    ended: gone,
     stop,
   };
 }
@@ -104,13 +123,14 @@ function collect(child: ChildProcess): () => string {
   return () => text.trim();
 }
 
-function freePort(): Promise<number> {
+/** The port, or a free one for 0. Rejects as `listen` does when it can not be had. */
+function listenablePort(wanted: number): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
+    server.listen(wanted, '127.0.0.1', () => {
       const address = server.address();
-      const port = typeof address === 'object' && address !== null ? address.port : 0;
+      const port = typeof address === 'object' && address !== null ? address.port : wanted;
       server.close(() => resolve(port));
     });
   });

@@ -7,24 +7,17 @@ export interface SandboxUser {
   readonly token: string;
   readonly username: string;
   readonly groups: readonly string[];
-  /** For the start text. */
-  readonly words: string;
+  /** For the start text, besides the tier. */
+  readonly words?: string;
 }
 
+/** Whom the lines to paste are about: in no group, and so of the tier of everybody. */
+export const bob: SandboxUser = { token: 'sandbox-bob', username: 'bob@example.com', groups: [] };
+
 export const sandboxUsers: readonly SandboxUser[] = [
-  {
-    token: 'sandbox-alice',
-    username: 'alice@example.com',
-    groups: ['tier-premium-users'],
-    words: 'premium: 20 requests in 2 minutes',
-  },
-  { token: 'sandbox-bob', username: 'bob@example.com', groups: [], words: 'free: 5 requests in 2 minutes' },
-  {
-    token: 'sandbox-carol',
-    username: 'carol@example.com',
-    groups: ['tier-enterprise-users'],
-    words: 'enterprise: 50 requests in 2 minutes',
-  },
+  { token: 'sandbox-alice', username: 'alice@example.com', groups: ['tier-premium-users'] },
+  bob,
+  { token: 'sandbox-carol', username: 'carol@example.com', groups: ['tier-enterprise-users'] },
   {
     token: 'sandbox-admin',
     username: 'admin@example.com',
@@ -58,12 +51,15 @@ interface SandboxModel {
   readonly tiers: readonly string[] | undefined;
 }
 
-const modelNamespace = 'llm';
+export const modelNamespace = 'llm';
 
-const models: readonly SandboxModel[] = [
-  { name: 'llama', tiers: undefined },
-  { name: 'qwen-large', tiers: ['premium', 'enterprise'] },
-];
+/** The model that not everybody may use. */
+export const largeModel: SandboxModel & { readonly tiers: readonly string[] } = {
+  name: 'qwen-large',
+  tiers: ['premium', 'enterprise'],
+};
+
+const models: readonly SandboxModel[] = [{ name: 'llama', tiers: undefined }, largeModel];
 
 const rbac = 'rbac.authorization.k8s.io';
 const rbacVersion = `${rbac}/v1`;

@@ -1,4 +1,8 @@
-import { sandboxUsers } from './seed.ts';
+import { createAssignTier } from '../check/tier.ts';
+import { isDenied } from '../check/outcome.ts';
+import { formatDuration } from '../duration.ts';
+import type { Policy, Tier, WindowLimit } from '../policy/policy.ts';
+import { bob, largeModel, modelNamespace, type SandboxUser, sandboxUsers } from './seed.ts';
 
 export interface StartTextOptions {
   readonly gatewayUrl: string;
@@ -8,56 +12,103 @@ export interface StartTextOptions {
   readonly opsUrl: string;
   readonly kubernetesUrl: string;
   readonly expiredToken: string;
+  readonly policy: Policy;
   /** Sentences about what was asked for and is not there. */
   readonly notes: readonly string[];
 }
 
 /** What the sandbox says when it is ready: what runs, who is who, and lines to paste. */
 export function startText(options: StartTextOptions): string {
-  const { gatewayUrl } = options;
-  const chat = (model: string, body: string, token = '$TOKEN') =>
-    `curl -i ${gatewayUrl}/llm/${model}/v1/chat/completions -H "Authorization: Bearer ${token}" \\
-  -H 'Content-Type: application/json' -d '${body}'`;
-  const hello = '{"model": "llama", "messages": [{"role": "user", "content": "Hello"}]}';
-  const streamed = '{"model": "llama", "stream": true, "messages": [{"role": "user", "content": "Hello"}]}';
-  const users = sandboxUsers.map(
-    ({ token, username, words }) => `  ${token.padEnd(14)} ${username} (${words})`,
-  );
+  const { gatewayUrl, gateway, grpcAddress, opsUrl, kubernetesUrl, expiredToken, policy, notes } = options;
+  const tierOf = createTierOf(policy);
+  const users = sandboxUsers.map((user) => {
+    const standing = [tierWords(tierOf(user)), ...(user.words === undefined ? [] : [user.words])];
+    return `  ${user.token.padEnd(14)} ${user.username} (${standing.join('; ')})`;
+  });
   return `
 tiergate sandbox: everything on this machine, nothing kept.
 
-  gateway     ${gatewayUrl} (${options.gateway})
-  authorizer  ${options.grpcAddress} (gRPC, ext_authz v3)
-  probes      ${options.opsUrl}/readyz, ${options.opsUrl}/metrics
-  cluster     ${options.kubernetesUrl} (embedded Kubernetes API)
-${options.notes.map((note) => `  note        ${note}\n`).join('')}
+  gateway     ${gatewayUrl} (${gateway})
+  authorizer  ${grpcAddress} (gRPC, ext_authz v3)
+  probes      ${opsUrl}/readyz, ${opsUrl}/metrics
+  cluster     ${kubernetesUrl} (embedded Kubernetes API)
+${notes.map((note) => `  note        ${note}\n`).join('')}
 Cluster tokens:
 ${users.join('\n')}
 
-# 1. swap a cluster token for an access token
-TOKEN=$(curl -s ${gatewayUrl}/maas-api/v1/tokens -X POST -H 'Authorization: Bearer sandbox-bob' |
-  node -pe 'JSON.parse(require("fs").readFileSync(0)).token')
-
-# 2. chat, then the same as a stream
-${chat('llama', hello)}
-${chat('llama', streamed)}
-
-# 3. refused: no token, garbage, an expired one (401)
-curl -i ${gatewayUrl}/llm/llama/v1/chat/completions -X POST
-curl -i ${gatewayUrl}/llm/llama/v1/chat/completions -X POST -H 'Authorization: Bearer garbage'
-EXPIRED=${options.expiredToken}
-curl -i ${gatewayUrl}/llm/llama/v1/chat/completions -X POST -H "Authorization: Bearer $EXPIRED"
-
-# 4. refused: bob's tier may not use this model, and nobody learns whether that one exists (403)
-${chat('qwen-large', hello)}
-${chat('no-such-model', hello)}
-
-# 5. refused: a path that two servers could read in two ways (400)
-curl -i --path-as-is ${gatewayUrl}/llm/llama/../qwen-large/v1/chat/completions -X POST -H "Authorization: Bearer $TOKEN"
-
-# 6. bob's limit: two of five are used; the fourth of these is denied (429, with Retry-After)
-for n in 1 2 3 4; do curl -s -o /dev/null -w '%{http_code}\\n' ${gatewayUrl}/llm/llama/v1/chat/completions \\
-  -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '${hello}'; done
+${linesToPaste(gatewayUrl, expiredToken, tierOf(bob)).join('\n\n')}
 
 Ctrl-C ends it.`;
+}
+
+/**
+ * One text a step, in words that a shell may be given too: some take a pasted `#` for a command, and would wait
+ * for the other half of an apostrophe. What they say of tiers and limits is the policy's that is in force.
+ */
+function linesToPaste(gatewayUrl: string, expiredToken: string, tier: Tier | undefined): readonly string[] {
+  const url = (model: string) => `${gatewayUrl}/${modelNamespace}/${model}/v1/chat/completions`;
+  const chat = (model: string, how: string, more: object = {}) => {
+    const body = JSON.stringify({ model, ...more, messages: [{ role: 'user', content: 'Hello' }] });
+    return `${how} ${url(model)} -H "Authorization: Bearer $TOKEN" \\
+  -H 'Content-Type: application/json' -d '${body}'`;
+  };
+  const unknown = `# 4. refused: nobody learns whether this model exists (403)
+${chat('no-such-model', 'curl -i')}`;
+  const forbidden = `# 4. refused: the tier of bob may not use this model, and nobody learns whether that one exists (403)
+${chat(largeModel.name, 'curl -i')}
+${chat('no-such-model', 'curl -i')}`;
+  const limit = requestLimit(tier);
+  return [
+    `# 1. swap a cluster token for an access token
+TOKEN=$(curl -s ${gatewayUrl}/maas-api/v1/tokens -X POST -H 'Authorization: Bearer ${bob.token}' |
+  node -pe 'JSON.parse(require("fs").readFileSync(0)).token')`,
+    `# 2. chat, then the same as a stream
+${chat('llama', 'curl -i')}
+${chat('llama', 'curl -i', { stream: true })}`,
+    `# 3. refused: no token, garbage, an expired one (401)
+curl -i ${url('llama')} -X POST
+curl -i ${url('llama')} -X POST -H 'Authorization: Bearer garbage'
+EXPIRED=${expiredToken}
+curl -i ${url('llama')} -X POST -H "Authorization: Bearer $EXPIRED"`,
+    tier !== undefined && largeModel.tiers.includes(tier.name) ? unknown : forbidden,
+    `# 5. refused: a path that two servers could read in two ways (400)
+curl -i --path-as-is ${gatewayUrl}/${modelNamespace}/llama/../${largeModel.name}/v1/chat/completions -X POST -H "Authorization: Bearer $TOKEN"`,
+    ...(limit === undefined
+      ? []
+      : [
+          `# 6. the limit of bob: two of ${limit} are used, ${limit - 2} more pass, the next is denied (429, with Retry-After)
+for n in $(seq ${limit - 2}); do ${chat('llama', "curl -s -o /dev/null -w '%{http_code}\\n'")}; done
+${chat('llama', 'curl -i')}`,
+        ]),
+  ];
+}
+
+/** More than anybody would wait for to see a limit denied. */
+const mostToTry = 100;
+
+/** The requests after which one is denied, where it takes neither too few to show nor too many to try. */
+function requestLimit(tier: Tier | undefined): number | undefined {
+  const limit = Math.min(...requestWindows(tier).map((window) => window.limit));
+  return limit > 2 && limit <= mostToTry ? limit : undefined;
+}
+
+function requestWindows(tier: Tier | undefined): readonly WindowLimit[] {
+  return (tier?.windows ?? []).filter(({ unit, mode }) => unit === 'requests' && mode === 'enforce');
+}
+
+function tierWords(tier: Tier | undefined): string {
+  if (tier === undefined) return 'no tier';
+  const limits = requestWindows(tier).map(
+    ({ limit, windowMs }) => `${limit} requests per ${formatDuration(windowMs)}`,
+  );
+  return `${tier.name}: ${limits.length === 0 ? 'no limit of requests' : limits.join(', ')}`;
+}
+
+/** The tier of a person: by their own groups, and the one of everybody whom an API server knows. */
+function createTierOf(policy: Policy): (user: SandboxUser) => Tier | undefined {
+  const assignTier = createAssignTier(() => policy);
+  return ({ groups }) => {
+    const tier = assignTier([...groups, 'system:authenticated']);
+    return isDenied(tier) ? undefined : tier;
+  };
 }
