@@ -1,5 +1,4 @@
 import { parseArgs } from 'node:util';
-import { createCheckClient } from '../envoy/check-client.ts';
 import { createFixedConnection } from '../kubernetes/connection.ts';
 import type { Policy } from '../policy/policy.ts';
 import { parseConfig } from '../process/config.ts';
@@ -10,8 +9,6 @@ import { createLogSink } from '../process/log-sink.ts';
 import { readEnvironment } from '../process/environment.ts';
 import type { Lifecycle } from '../process/lifecycle.ts';
 import { runProgram } from '../process/run-program.ts';
-import { findEnvoy, startEnvoyProcess } from '../sandbox/envoy-process.ts';
-import { createGateway } from '../sandbox/gateway.ts';
 import { createKubernetesApi, type KubernetesApi } from '../sandbox/kubernetes-api/server.ts';
 import { createModelServer } from '../sandbox/model-server.ts';
 import { issueExpiredToken, ownUsers, sandboxPolicy, sandboxUsers, seedCluster } from '../sandbox/seed.ts';
@@ -22,6 +19,7 @@ import { startIssuer } from './issuer.ts';
 import { parsePolicyText, readPolicyFile } from './load-policy.ts';
 import { exitCode, type Program, type ProgramIo } from './program.ts';
 import { exitCodeOf, type ServerContext } from './run-server.ts';
+import { type SandboxGateway, startGateway } from './start-gateway.ts';
 
 /** `tiergate sandbox`: the whole system on one machine, on loopback only, with nothing kept. */
 export const sandbox: Program = async (args, io) => {
@@ -32,18 +30,33 @@ export const sandbox: Program = async (args, io) => {
     const level = readEnvironment(io.env).logLevel ?? 'warn';
     const log = createLog({ level, write: sink.write, now: Date.now });
     const events = createEvents(log);
+    let code: number = exitCode.done;
     await runProgram({
-      program: (lifecycle) =>
-        start(options, { lifecycle, log, events, droppedLogLines: sink.droppedLines }, io),
+      async program(lifecycle) {
+        const gateway = await start(
+          options,
+          { lifecycle, log, events, droppedLogLines: sink.droppedLines },
+          io,
+        );
+        gateway.onLost(() => {
+          io.err('Envoy has ended, and with it the gateway');
+          code = exitCode.failed;
+          void lifecycle.stop('gateway_ended');
+        });
+      },
       events,
       stopTimeoutMs: 5_000,
       flush: sink.flush,
       host: currentProcess,
       now: () => performance.now(),
     });
-    return exitCode.done;
+    return code;
   } catch (error) {
-    return exitCodeOf(error, io);
+    const code = exitCodeOf(error, io);
+    if (code === exitCode.unavailable) {
+      io.err('--gateway-port and --grpc-port choose other ports, 0 any free one');
+    }
+    return code;
   }
 };
 
@@ -100,10 +113,11 @@ issuer: {listeners: {http: {address: "127.0.0.1:0"}, ops: {address: "127.0.0.1:0
 
 type SandboxContext = Omit<ServerContext, 'config'>;
 
-/** Below which the sandbox is of no use: what Envoy gives the authorizer in an installation. */
-const checkTimeoutMs = 1_000;
-
-async function start(options: SandboxOptions, context: SandboxContext, io: ProgramIo): Promise<void> {
+async function start(
+  options: SandboxOptions,
+  context: SandboxContext,
+  io: ProgramIo,
+): Promise<SandboxGateway> {
   const { lifecycle } = context;
   const { policyFile: path } = options;
   const builtIn = parseConfig(configText(options.grpcPort), { file: 'sandbox', folder: '.' });
@@ -140,12 +154,14 @@ async function start(options: SandboxOptions, context: SandboxContext, io: Progr
     consume: authorizer.consume,
   });
 
-  const gateway = await startGateway(options, {
+  const gateway = await startGateway({
+    port: options.gatewayPort,
+    useEnvoy: options.useEnvoy,
+    path: io.env['PATH'],
     lifecycle,
     grpcAddress: authorizer.grpcAddress,
     modelPort,
     issuerPort: Number(new URL(issuer.url).port),
-    path: io.env['PATH'],
   });
   io.out(
     startText({
@@ -159,6 +175,7 @@ async function start(options: SandboxOptions, context: SandboxContext, io: Progr
         audience: config.identity.audience,
         tier: policy.tiers[0]?.name ?? 'free',
       }),
+      policy,
       notes: [
         ...policy.warnings,
         ...options.notBound.map(
@@ -167,6 +184,7 @@ async function start(options: SandboxOptions, context: SandboxContext, io: Progr
       ],
     }),
   );
+  return gateway;
 }
 
 async function startCluster(
@@ -197,40 +215,4 @@ interface Startable {
 async function startPart(lifecycle: Lifecycle, name: string, part: Startable): Promise<number> {
   const { port } = await lifecycle.start({ name, start: () => part.start(), stop: () => part.stop() });
   return port;
-}
-
-interface GatewayParts {
-  readonly lifecycle: Lifecycle;
-  readonly grpcAddress: string;
-  readonly modelPort: number;
-  readonly issuerPort: number;
-  readonly path: string | undefined;
-}
-
-/** A real Envoy where there is one on the PATH, else the built-in gateway, which asks Check as Envoy does. */
-async function startGateway(
-  { gatewayPort, useEnvoy }: SandboxOptions,
-  { lifecycle, grpcAddress, modelPort, issuerPort, path }: GatewayParts,
-): Promise<{ readonly port: number; readonly words: string }> {
-  const envoy = useEnvoy ? findEnvoy(path) : undefined;
-  if (envoy !== undefined) {
-    const authorizerPort = Number(grpcAddress.slice(grpcAddress.lastIndexOf(':') + 1));
-    const { port } = await lifecycle.start({
-      name: 'gateway',
-      start: () => startEnvoyProcess({ envoy, port: gatewayPort, authorizerPort, modelPort, issuerPort }),
-      stop: (started) => started.stop(),
-    });
-    return { port, words: `Envoy, ${envoy}` };
-  }
-  const client = createCheckClient(grpcAddress);
-  const gateway = createGateway({ ask: client.ask, checkTimeoutMs, modelPort, issuerPort });
-  const port = await lifecycle.start({
-    name: 'gateway',
-    start: () => gateway.listen(gatewayPort),
-    async stop() {
-      client.close();
-      await gateway.close();
-    },
-  });
-  return { port, words: useEnvoy ? 'built in: there is no envoy on the PATH' : 'built in' };
 }
