@@ -28,7 +28,6 @@ export interface TokenApi {
   readonly listModels: ListModels;
   readonly readUsage: ReadUsage;
   readonly audit: Audit;
-  readonly now: () => number;
 }
 
 /** A hook that lets through who can be told, and what it found out, for the handler behind it. */

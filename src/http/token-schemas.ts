@@ -1,4 +1,4 @@
-import { type Static, Type } from 'typebox';
+import { Type } from 'typebox';
 
 /**
  * The shapes of the token API, said once: requests are checked by them, answers are written by them, and
@@ -26,8 +26,6 @@ export const mintBody = Type.Object(
   },
   strict,
 );
-
-export type MintBody = Static<typeof mintBody>;
 
 export const mintedToken = Type.Object({
   token: Type.String({ description: 'The access token. Shown once, kept nowhere.' }),

@@ -21,7 +21,7 @@ export function createListTierNamespaces(client: Client, instance: string): List
 }
 
 /** The ClusterRole that deploy/ ships: what the issuer may do, in the namespaces where it is bound. */
-export const tierRole = 'tiergate-issuer-tier';
+const tierRole = 'tiergate-issuer-tier';
 
 /** How long RBAC may take to notice a binding, and how often we look. */
 const rightsTimeoutMs = 3_000;

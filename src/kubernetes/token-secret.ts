@@ -10,7 +10,7 @@ import { listMetadata, unexpected } from './list-objects.ts';
 import { type ObjectMetadata, readMetadata } from './object-metadata.ts';
 import { userAnnotation } from './service-account.ts';
 
-export const tokenSecretType = 'tiergate.dev/access-token';
+const tokenSecretType = 'tiergate.dev/access-token';
 export const tokenSecretLabel = 'tiergate.dev/token';
 /** Finds the Secrets of one account without reading those of all. */
 const accountLabel = 'tiergate.dev/service-account';

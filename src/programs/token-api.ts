@@ -121,7 +121,6 @@ export function createTokenApi(options: TokenApiOptions): TokenApi {
     }),
     readUsage: createReadUsage({ consume: options.consume, timeoutMs: usageTimeoutMs, now }),
     audit: options.audit,
-    now,
   };
 }
 

@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { createMemoryConsume } from '../../src/check/memory-consume.ts';
+import { DependencyError } from '../../src/dependency-error.ts';
 import { createKubernetesApi, type KubernetesApi } from '../../src/sandbox/kubernetes-api/server.ts';
 import {
   ask,
@@ -359,6 +360,24 @@ describe('the token API over HTTP', () => {
     });
   });
 
+  it('says 503 with Retry-After where counters or cluster can not be asked', async () => {
+    const away = () => {
+      throw new DependencyError('redis', 'unreachable', { retryAfterMs: 3_000, detail: 'ECONNREFUSED' });
+    };
+    const other = await startIssuer({ url }, adminToken, { api: { consume: away, listServedModels: away } });
+    const usage = await ask(other, { token: alice, path: '/v1/usage' });
+    expect(usage).toMatchObject({ status: 503, body: { error: { reason: 'limit_unavailable' } } });
+    expect(usage.headers.get('retry-after')).toBe('3');
+    expect(JSON.stringify(usage.body)).not.toContain('ECONNREFUSED');
+    const lift = kube.fail({ resource: '*', mode: 'status', code: 500 });
+    const unknown = await ask(other, { token: 'bob-token', path: '/v1/whoami' });
+    lift();
+    expect(unknown).toMatchObject({ status: 503, body: { error: { reason: 'identity_unavailable' } } });
+    expect(unknown.headers.get('retry-after')).toBe('2');
+    expect(other.faults).toHaveLength(2);
+    await other.close();
+  });
+
   it('tells the tier of groups, and that there is none', async () => {
     const lookup = (body: unknown) =>
       ask(issuer, { token: alice, method: 'POST', path: '/v1/tiers/lookup', body });
@@ -390,46 +409,6 @@ describe('the token API over HTTP', () => {
       body: { error: { reason: 'no_tier', type: 'permission_error' } },
     });
     await other.close();
-  });
-
-  describe('throttles', () => {
-    it('a user, and says when to come back', async () => {
-      const other = await startIssuer({ url }, adminToken, { server: { perUserPerSecond: 3 } });
-      const whoami = (token: string) => ask(other, { token, path: '/v1/whoami' });
-      const answers = await Promise.all(Array.from({ length: 6 }, () => whoami(alice)));
-      const refused = answers.filter(({ status }) => status === 429);
-      expect(refused).toHaveLength(3);
-      expect(refused[0]?.headers.get('retry-after')).toBe('1');
-      expect(refused[0]?.body['error']).toMatchObject({ reason: 'throttled', code: 'rate_limit_exceeded' });
-      expect(await whoami('bob-token')).toMatchObject({ status: 200 });
-      await other.close();
-    });
-
-    it('a source address, before asking who it is', async () => {
-      const other = await startIssuer({ url }, adminToken, { server: { perSourcePerSecond: 2 } });
-      const before = kube.requestCount('tokenreviews');
-      const answers = await Promise.all(
-        Array.from({ length: 8 }, (_, index) => ask(other, { token: `guess-${index}`, path: '/v1/whoami' })),
-      );
-      expect(answers.filter(({ status }) => status === 429)).toHaveLength(6);
-      expect(kube.requestCount('tokenreviews') - before).toBe(2);
-      await other.close();
-    });
-
-    it('the client behind a trusted proxy, and not whom anybody names', async () => {
-      const from = (address: string) => ({ headers: { 'x-forwarded-for': address }, path: '/health' });
-      const trusting = await startIssuer({ url }, adminToken, {
-        server: { perSourcePerSecond: 1, trustedProxies: ['127.0.0.0/8'] },
-      });
-      expect(await ask(trusting, from('192.0.2.1'))).toMatchObject({ status: 200 });
-      expect(await ask(trusting, from('192.0.2.2'))).toMatchObject({ status: 200 });
-      expect(await ask(trusting, from('192.0.2.2'))).toMatchObject({ status: 429 });
-      await trusting.close();
-      const wary = await startIssuer({ url }, adminToken, { server: { perSourcePerSecond: 1 } });
-      expect(await ask(wary, from('192.0.2.1'))).toMatchObject({ status: 200 });
-      expect(await ask(wary, from('192.0.2.2'))).toMatchObject({ status: 429 });
-      await wary.close();
-    });
   });
 
   it('writes down who did what for whom, how it ended, and never a token', async () => {

@@ -13,7 +13,7 @@ import { createApiCaller } from '../sandbox/api-caller.ts';
 
 export const instance = 'maas-default-gateway';
 export const audience = `${instance}-sa`;
-export const clusterAudience = 'https://kubernetes.default.svc';
+const clusterAudience = 'https://kubernetes.default.svc';
 export const issuerNamespace = 'tiergate';
 
 /** An API server, real or embedded. */

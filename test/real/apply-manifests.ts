@@ -52,7 +52,7 @@ export function collectionOf({ apiVersion, kind, metadata }: Manifest): string {
 }
 
 /** LLMInferenceService of KServe, as far as anybody here looks: any content goes. */
-export const llmInferenceServiceDefinition = {
+const llmInferenceServiceDefinition = {
   apiVersion: 'apiextensions.k8s.io/v1',
   kind: 'CustomResourceDefinition',
   metadata: { name: 'llminferenceservices.serving.kserve.io' },
