@@ -1,5 +1,5 @@
 import { isDependencyError } from '../dependency-error.ts';
-import type { Tier, WindowLimit } from '../policy/policy.ts';
+import type { OnStoreUnavailable, Tier, WindowLimit } from '../policy/policy.ts';
 import { bounded } from './deadline.ts';
 import { type Denied, denied } from './outcome.ts';
 
@@ -18,6 +18,8 @@ export interface Claim {
   readonly charges: readonly Charge[];
   /** Epoch milliseconds; a claim that reaches the counters later charges nothing. */
   readonly deadlineAtMs: number;
+  /** What holds while the counters can not be reached. Absent: what the process file says. */
+  readonly onStoreUnavailable?: OnStoreUnavailable | undefined;
 }
 
 /** A window as it stands after a claim. */
@@ -29,6 +31,8 @@ export interface WindowState {
   readonly resetAfterMs: number;
   /** Whether this window had no room for the claim. */
   readonly exceeded: boolean;
+  /** True: the counters were away, and this process counted alone, within its share of the limit. */
+  readonly isLocal?: boolean;
 }
 
 export interface Decision {
@@ -89,7 +93,7 @@ export function createCheckLimit({ consume, now }: LimitOptions): CheckLimit {
     if (charges.length === 0) return unlimited;
     let decision: Decision | Promise<Decision>;
     try {
-      decision = consume({ subject, id, charges, deadlineAtMs });
+      decision = consume({ subject, id, charges, deadlineAtMs, onStoreUnavailable: tier.onStoreUnavailable });
     } catch (error) {
       return storeUnavailable(error);
     }

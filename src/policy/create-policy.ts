@@ -32,12 +32,6 @@ export function createPolicy(
   checkNames(document.tiers, options.instance, report);
   const ranks = rankByLevel(document.tiers, warnings);
   const tiers = document.tiers.map((tier, at): Tier => {
-    if (tier.onStoreUnavailable !== undefined && tier.onStoreUnavailable !== 'deny') {
-      report(
-        ['tiers', at, 'onStoreUnavailable'],
-        `${tier.onStoreUnavailable} is not built yet: an outage denies`,
-      );
-    }
     if (tier.groups.length === 0)
       warnings.push(`Tier ${tier.name} has no groups: only its own tokens belong to it.`);
     return Object.freeze({
@@ -48,6 +42,7 @@ export function createPolicy(
       rank: ranks.get(tier) ?? at,
       groups: [...tier.groups, `system:serviceaccounts:${tierNamespace(options.instance, tier.name)}`],
       windows: windowsOf(tier, at, options.defaultLimits, { report, warnings }),
+      onStoreUnavailable: tier.onStoreUnavailable,
       maxTokenLifetimeMs: tier.maxTokenLifetime,
     });
   });

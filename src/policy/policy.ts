@@ -34,6 +34,8 @@ export interface Tier {
   readonly groups: readonly string[];
   /** Windows of each subject of the tier; empty only where the document says `unlimited`. */
   readonly windows: readonly WindowLimit[];
+  /** For counters that can not be reached; undefined leaves it to the process file. */
+  readonly onStoreUnavailable: OnStoreUnavailable | undefined;
   /** The longest lifetime of a token minted in the tier, in milliseconds; undefined leaves it to the cluster. */
   readonly maxTokenLifetimeMs: number | undefined;
 }

@@ -162,11 +162,16 @@ describe('a policy document', () => {
     },
   );
 
-  it('refuses capacity and a fallback for outages while they are not built', () => {
-    expect(mistakes('{tiers: [{name: a, onStoreUnavailable: allow}], capacity: {}}')).toEqual([
+  it('refuses capacity while it is not built', () => {
+    expect(mistakes('{tiers: [{name: a}], capacity: {}}')).toEqual([
       '1 capacity: limits of a model are not built yet',
-      '1 tiers[0].onStoreUnavailable: allow is not built yet: an outage denies',
     ]);
+  });
+
+  it.each(['local', 'deny', 'allow'] as const)('takes %s for the time that the counters are away', (word) => {
+    const tierOf = (text: string) => valid(parsePolicyFile(text, options)).tiers[0];
+    expect(tierOf(`[{name: a, onStoreUnavailable: ${word}}]`)?.onStoreUnavailable).toBe(word);
+    expect(tierOf('[{name: a}]')?.onStoreUnavailable).toBeUndefined();
   });
 
   it('refuses an instance name that could share a namespace with another', () => {
