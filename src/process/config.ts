@@ -85,7 +85,7 @@ const defaultTemplate = '/{namespace}/{model}/';
 const defaultPolicyName = 'tier-to-group-mapping';
 
 function configFrom(sections: ConfigSections, absolute: (path: string) => string): Config {
-  const { listeners, identity, model, policy, kubernetes } = sections;
+  const { listeners, identity, model, policy, kubernetes, issuer } = sections;
   const maybe = (path: string | undefined) => (path === undefined ? undefined : absolute(path));
   const { tls } = listeners.grpc;
   return {
@@ -113,6 +113,7 @@ function configFrom(sections: ConfigSections, absolute: (path: string) => string
     },
     redis: redisFrom(sections, maybe),
     kubernetes: { ...kubernetes, kubeconfig: maybe(kubernetes.kubeconfig) },
+    issuer: { ...issuer, modelsFile: maybe(issuer.modelsFile) },
   };
 }
 

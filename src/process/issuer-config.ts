@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { flag, label, listOf, network, tcpAddress, text, wholeNumber } from './config-fields.ts';
+import { filePath, flag, label, listOf, network, tcpAddress, text, wholeNumber } from './config-fields.ts';
 
 /** Section `issuer` of the process file: what only the token API reads. */
 export const issuerSchema = z
@@ -14,6 +14,7 @@ export const issuerSchema = z
     maxTokensPerUser: wholeNumber(1, 10_000).default(50),
     mint: z.strictObject({ serviceAccounts: listOf(label).default([]) }).prefault({}),
     createNamespaces: flag().default(false),
+    modelsFile: filePath.optional(),
     trustedProxies: listOf(network).default([]),
   })
   .prefault({});

@@ -10,7 +10,6 @@ import { startSweeper } from '../issue/sweeper.ts';
 import { createKubernetesClient, type KubernetesClient } from '../kubernetes/client.ts';
 import { type Connection, loadConnection } from '../kubernetes/connection.ts';
 import { createLease } from '../kubernetes/lease.ts';
-import { createServedModels } from '../kubernetes/llm-inference-services.ts';
 import { createServiceAccounts } from '../kubernetes/service-account.ts';
 import { createListTierNamespaces } from '../kubernetes/tier-namespace.ts';
 import { createTokenSecrets } from '../kubernetes/token-secret.ts';
@@ -18,18 +17,25 @@ import type { Policy } from '../policy/policy.ts';
 import { createIssuerMetrics, type IssuerMetrics } from '../process/issuer-metrics.ts';
 import { createMetrics, type Metrics } from '../process/metrics.ts';
 import { createReadiness, type Readiness } from '../process/readiness.ts';
-import { type AuthorizerPart, startOps, wordsOf } from './authorizer-health.ts';
+import { type AuthorizerPart, startOps } from './authorizer-health.ts';
 import { connectCounters } from './connect-counters.ts';
 import { startPolicy } from './follow-policy.ts';
 import { kubeconfigOf } from './load-policy.ts';
+import { preflight } from './preflight.ts';
 import type { Program } from './program.ts';
 import { packageVersion, runServer, type ServerContext } from './run-server.ts';
+import { startModels } from './start-models.ts';
 import { createTokenApi } from './token-api.ts';
 
 /** `tiergate issuer`: the token API. */
 export const issuer: Program = (args, io) =>
   runServer(
-    { name: 'issuer', stopTimeoutMs, start: async (context) => void (await startIssuer(context)) },
+    {
+      name: 'issuer',
+      preflight: (config) => preflight(config),
+      stopTimeoutMs,
+      start: async (context) => void (await startIssuer(context)),
+    },
     args,
     io,
   );
@@ -162,39 +168,6 @@ function createIssuerHealth({ events }: ServerContext, metrics: Metrics): Issuer
       if (status === 'ready') events.ready();
     },
   });
-}
-
-interface Observed {
-  readonly client: KubernetesClient;
-  readonly metrics: Metrics;
-  readonly health: IssuerHealth;
-}
-
-async function startModels(
-  { lifecycle, events }: ServerContext,
-  { client, metrics, health }: Observed,
-): Promise<ListServedModels> {
-  const observer = metrics.watchObserver('llminferenceservices');
-  const models = await lifecycle.start({
-    name: 'models',
-    start: () =>
-      createServedModels({
-        client,
-        onPhase({ phase, fault }) {
-          if (phase === 'up') {
-            observer.up();
-            health.ready('models');
-            events.watchUp({ resource: 'llminferenceservices' });
-          } else if (phase !== 'starting') {
-            observer.down();
-            health.degraded('models', `the models of the cluster are not followed: ${wordsOf(fault)}`);
-            events.watchDown({ resource: 'llminferenceservices', error: fault });
-          }
-        },
-      }),
-    stop: (started) => started.stop(),
-  });
-  return models.listServedModels;
 }
 
 /** One replica sweeps: the one that holds the Lease. */

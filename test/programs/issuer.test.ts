@@ -1,6 +1,10 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { createFixedConnection } from '../../src/kubernetes/connection.ts';
+import { type Connection, createFixedConnection } from '../../src/kubernetes/connection.ts';
 import { parseConfig } from '../../src/process/config.ts';
 import { createEvents } from '../../src/process/events.ts';
 import { createLifecycle, type Lifecycle } from '../../src/process/lifecycle.ts';
@@ -21,10 +25,22 @@ limits: {store: memory}
 issuer: {listeners: {http: {address: "127.0.0.1:0"}, ops: {address: "127.0.0.1:0"}}}
 `;
 
+/** Starts parts and remembers how to end them, as a program's does. */
+function createParts(logLines: string[]) {
+  const log = createLog({ level: 'info', write: (line) => void logLines.push(line), now: Date.now });
+  const events = createEvents(log);
+  return {
+    log,
+    events,
+    lifecycle: createLifecycle({ stopTimeoutMs: 5_000, events, now: () => performance.now() }),
+  };
+}
+
 describe('the issuer as a program', () => {
   let kube: KubernetesApi;
   let lifecycle: Lifecycle;
   let issuer: RunningIssuer;
+  let connection: Connection;
   const logLines: string[] = [];
 
   beforeAll(async () => {
@@ -45,25 +61,15 @@ describe('the issuer as a program', () => {
       metadata: { name: 'tier-to-group-mapping', namespace: 'tiergate' },
       data: { tiers: document },
     });
-    const log = createLog({ level: 'info', write: (line) => void logLines.push(line), now: Date.now });
-    const events = createEvents(log);
-    lifecycle = createLifecycle({ stopTimeoutMs: 5_000, events, now: () => performance.now() });
-    issuer = await startIssuer(
-      {
-        config: parseConfig(processFile, { file: 'test', folder: '.' }),
-        lifecycle,
-        log,
-        events,
-        droppedLogLines: () => 0,
-      },
-      {
-        connection: createFixedConnection({
-          server: url,
-          token: createSecret(adminToken),
-          namespace: 'tiergate',
-        }),
-      },
-    );
+    const parts = createParts(logLines);
+    ({ lifecycle } = parts);
+    const config = parseConfig(processFile, { file: 'test', folder: '.' });
+    connection = createFixedConnection({
+      server: url,
+      token: createSecret(adminToken),
+      namespace: 'tiergate',
+    });
+    issuer = await startIssuer({ ...parts, config, droppedLogLines: () => 0 }, { connection });
   });
 
   afterAll(async () => {
@@ -101,6 +107,52 @@ describe('the issuer as a program', () => {
     const { status, body } = await ask(issuer, { token: 'bob-token', path: '/v1/models' });
     expect({ status, body }).toEqual({ status: 200, body: { object: 'list', data: [] } });
   });
+
+  it('takes the models of a file where one is named, and follows it', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'tiergate-models-'));
+    const modelsFile = join(folder, 'models.yaml');
+    writeFileSync(modelsFile, '- {namespace: llm, name: llama}');
+    const config = parseConfig(processFile.replace('issuer: {', 'issuer: {modelsFile: models.yaml, '), {
+      file: 'test',
+      folder,
+    });
+    const parts = createParts([]);
+    const other = await startIssuer({ ...parts, config, droppedLogLines: () => 0 }, { connection });
+    const idsFor = async (): Promise<readonly unknown[]> => {
+      const { body } = await ask(other, { token: adminToken, path: '/v1/models' });
+      return (body['data'] as unknown as readonly { readonly id: unknown }[]).map(({ id }) => id);
+    };
+    const state = async () =>
+      (await ask({ url: other.opsUrl }, { path: '/readyz' })).body['parts']?.['models'];
+    try {
+      for (const name of ['llama', 'qwen']) grant(name);
+      expect(await idsFor()).toEqual(['llama']);
+      writeFileSync(modelsFile, '- {namespace: llm, name: llama}\n- {namespace: llm, name: qwen}');
+      await expect.poll(idsFor).toEqual(['llama', 'qwen']);
+      writeFileSync(modelsFile, 'nothing of this kind');
+      await expect.poll(state).toMatchObject({ state: 'degraded' });
+      expect(await idsFor()).toEqual(['llama', 'qwen']);
+    } finally {
+      await parts.lifecycle.stop('test');
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  /** Lets every tier of this instance use the model. */
+  function grant(name: string): void {
+    const group = 'rbac.authorization.k8s.io';
+    const metadata = { name, namespace: 'llm' };
+    const resources = ['llminferenceservices'];
+    const rules = [{ apiGroups: ['serving.kserve.io'], resources, resourceNames: [name], verbs: ['post'] }];
+    kube.apply({ apiVersion: `${group}/v1`, kind: 'Role', metadata, rules });
+    kube.apply({
+      apiVersion: `${group}/v1`,
+      kind: 'RoleBinding',
+      metadata,
+      roleRef: { apiGroup: group, kind: 'Role', name },
+      subjects: [{ apiGroup: group, kind: 'Group', name: 'system:serviceaccounts' }],
+    });
+  }
 
   it('writes an audit record for each mint, whatever the level of the log', () => {
     const record = logLines.find((line) => line.includes('token_audit'));
