@@ -2,9 +2,11 @@ import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cluster, type Redis } from 'ioredis';
 import { DependencyError } from '../dependency-error.ts';
+import { type CircuitBreaker, createCircuitBreaker, type Leave } from './circuit-breaker.ts';
 import { createRedisClient, type RedisClient, type RedisClientOptions } from './client.ts';
 import { dependencyErrorFrom, isScriptMissing } from './fault.ts';
 import { slotOfTag } from './hash-slot.ts';
+import { tagOfKey } from './keys.ts';
 import { createServerClock, type ServerClock } from './server-clock.ts';
 
 export interface RedisState {
@@ -22,6 +24,11 @@ export interface RedisConnectionOptions extends Omit<RedisClientOptions, 'stallT
    * Default 1000. Shorter breaks connections in a pause that would pass; longer keeps a dead one.
    */
   readonly stallTimeoutMs?: number;
+  /**
+   * How long a server may owe a reply before scripts are turned away (`timeout`, not sent) until it has caught
+   * up, in milliseconds. The caller's own time-out is right. Default: without end.
+   */
+  readonly patienceMs?: number;
   /** Scripts sent and not answered, at most; more are `overloaded`. Default 10 000, about 30 MB. */
   readonly maxPending?: number;
   readonly onStateChange?: (state: RedisState) => void;
@@ -48,6 +55,12 @@ export interface RedisConnection {
   readonly close: () => Promise<void>;
 }
 
+interface Script {
+  readonly sha: string;
+  readonly lua: string;
+}
+
+const noLeave: Leave = () => undefined;
 const readyPollMs = 5;
 const closeTimeoutMs = 500;
 
@@ -56,9 +69,11 @@ const closeTimeoutMs = 500;
  * closed. It is ready once the server's clock is known.
  */
 export function createRedisConnection(options: RedisConnectionOptions): RedisConnection {
-  const { now, stallTimeoutMs = 1000, maxPending = 10_000, onStateChange, ...clientOptions } = options;
+  const { now, stallTimeoutMs = 1000, maxPending = 10_000, onStateChange, ...others } = options;
+  const { patienceMs = Number.POSITIVE_INFINITY, ...clientOptions } = others;
   const client = createRedisClient({ ...clientOptions, stallTimeoutMs });
   const clocks = new Map<string, ServerClock>();
+  const breakers = new Map<string, CircuitBreaker>();
   const scripts: string[] = [];
   /** Nodes that are asked for their clock right now. */
   const meeting = new Set<string>();
@@ -123,17 +138,41 @@ export function createRedisConnection(options: RedisConnectionOptions): RedisCon
   client.on('close', lost);
   client.on('reconnecting', lost);
 
-  function run(sha: string, lua: string, keyCount: number, keysAndArgs: readonly string[]): Promise<unknown> {
+  /** Of the node that has the keys of a hash tag now; '' where there is but one. */
+  function nodeNameOf(tag: string): string {
+    return client instanceof Cluster ? (client.slots[slotOfTag(tag)]?.[0] ?? '') : '';
+  }
+
+  /** One for each node, so that one that hangs does not keep the others from being asked. */
+  function enter(key: string): Leave {
+    if (patienceMs === Number.POSITIVE_INFINITY) return noLeave;
+    const name = nodeNameOf(tagOfKey(key));
+    let breaker = breakers.get(name);
+    if (breaker === undefined) {
+      breaker = createCircuitBreaker({ patienceMs, elapsed: () => performance.now() });
+      breakers.set(name, breaker);
+    }
+    const leave = breaker.enter();
+    if (leave === undefined) {
+      throw new DependencyError('redis', 'timeout', { detail: 'not sent: replies are overdue' });
+    }
+    return leave;
+  }
+
+  function run(script: Script, keys: readonly string[], args: readonly string[]): Promise<unknown> {
+    const leave = enter(keys[0] ?? '');
     pending += 1;
-    return client.evalsha(sha, keyCount, ...keysAndArgs).then(
+    return client.evalsha(script.sha, keys.length, ...keys, ...args).then(
       (reply) => {
         pending -= 1;
+        leave();
         return reply;
       },
       (error: unknown) => {
         pending -= 1;
+        leave();
         if (!isScriptMissing(error)) throw dependencyErrorFrom(error);
-        return client.eval(lua, keyCount, ...keysAndArgs).catch((again: unknown) => {
+        return client.eval(script.lua, keys.length, ...keys, ...args).catch((again: unknown) => {
           throw dependencyErrorFrom(again);
         });
       },
@@ -159,11 +198,11 @@ export function createRedisConnection(options: RedisConnectionOptions): RedisCon
         if (pending >= maxPending) {
           throw new DependencyError('redis', 'overloaded', { detail: `${pending} replies are due` });
         }
-        return run(sha, lua, keys.length, [...keys, ...args]);
+        return run({ sha, lua }, keys, args);
       };
     },
     clockOf(tag) {
-      const name = client instanceof Cluster ? (client.slots[slotOfTag(tag)]?.[0] ?? '') : '';
+      const name = nodeNameOf(tag);
       const clock = clocks.get(name);
       if (clock === undefined && client instanceof Cluster) meet(client, name);
       return clock ?? createServerClock();

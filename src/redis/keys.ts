@@ -29,6 +29,16 @@ export function windowKey(tag: string, name: string): string {
   return `tg:{${tag}}:w:${name}`;
 }
 
+/** Of a key made here. */
+export function tagOfKey(key: string): string {
+  return key.slice(4, 4 + tagLength);
+}
+
+/** Of a subject's temporary boost. */
+export function boostKey(tag: string): string {
+  return `tg:{${tag}}:b`;
+}
+
 const plainId = /^[\w-]{1,64}$/;
 
 /** Any id makes a key of a bounded length and without special characters; no two ids make the same key. */
