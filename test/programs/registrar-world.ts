@@ -1,13 +1,9 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createFetchJson } from '../../src/fetch-json.ts';
 import { parseConfig } from '../../src/process/config.ts';
-import {
-  type RegistrarConfig,
-  registrarSchema,
-  resolveRegistrarPaths,
-} from '../../src/process/registrar-config.ts';
+import { registrarSchema, resolveRegistrarPaths } from '../../src/process/registrar-config.ts';
 import type { ProgramIo } from '../../src/programs/program.ts';
 import type { RegistrarFile } from '../../src/programs/registrar-config-file.ts';
 import { createSecret } from '../../src/secret.ts';
@@ -81,11 +77,15 @@ export async function createRegistrarWorld({ realm, vault }: RegistrarOutside): 
     file: (change) => ({
       // What else stands in the file is of no interest to these programs.
       config: parseConfig('limits: {store: memory}', { file: 'test', folder: directory }),
-      registrar: resolveRegistrarPaths(registrarSchema.parse(section(change)) as RegistrarConfig, (path) =>
+      registrar: resolveRegistrarPaths(registrarSchema.parse(section(change)), (path) =>
         join(directory, path),
       ),
     }),
-    writeInventory: (text) => writeFile(join(directory, 'clusters.yaml'), text),
+    writeInventory: async (text) => {
+      // Whole or not at all: a registrar that is running reads it at any time.
+      await writeFile(join(directory, 'clusters.new'), text);
+      await rename(join(directory, 'clusters.new'), join(directory, 'clusters.yaml'));
+    },
     open: (path) => createKvStore({ client, path }),
     recordsPath,
     tokenPath,

@@ -9,6 +9,8 @@ export interface CrashPoint {
   readonly call: number;
   /** Before the call has an effect, or after it, so that the answer is lost. */
   readonly when: 'before' | 'after';
+  /** Calls that count, by their name in messages. Default all. */
+  readonly isCounted?: (step: string) => boolean;
 }
 
 export interface CrashingPorts {
@@ -28,6 +30,7 @@ export function createCrashingPorts(point: CrashPoint): CrashingPorts {
     <A extends readonly unknown[], R>(name: string, inner: (...args: A) => Promise<R>) =>
     async (...args: A): Promise<R> => {
       if (crashedIn !== undefined) throw new Crash();
+      if (point.isCounted?.(name) === false) return inner(...args);
       calls += 1;
       const isLast = calls === point.call;
       if (isLast) crashedIn = `${point.when} ${name}`;

@@ -100,10 +100,24 @@ export function createWorld(options: WorldOptions = {}): World {
 
 const neverStops = new AbortController().signal;
 
-function startProcess(
-  world: World,
+/** What a registrar's process is started with: a world of the tests', its realm in memory or a real one. */
+export interface Surroundings {
+  readonly records: DocumentStore;
+  readonly state: DocumentStore;
+  readonly tokens: DocumentStore;
+  readonly realm: {
+    readonly issuer: string;
+    readonly registration: Registration;
+    readonly administration: Administration;
+  };
+  readonly clusters: readonly Cluster[];
+  readonly nowMs: number;
+}
+
+export function startProcess(
+  world: Surroundings,
   options: WorldOptions,
-  seams: Seams,
+  seams: Seams = {},
 ): (flags?: Partial<PassFlags>) => Promise<PassReport> {
   const records = seams.records?.(world.records) ?? world.records;
   const state = seams.state?.(world.state) ?? world.state;
@@ -131,7 +145,7 @@ function startProcess(
   });
   const reconcile = createReconcile({
     discover: async () => world.clusters,
-    desired: { ...desiredOptions, defaultIssuer: options.defaultIssuer ?? issuer },
+    desired: { ...desiredOptions, defaultIssuer: options.defaultIssuer ?? world.realm.issuer },
     records,
     state,
     instances: [{ life, registration, administration, renewal: options.renewal }],
