@@ -1,8 +1,11 @@
 import { isDependencyError } from '../dependency-error.ts';
+import type { Asking } from './asking.ts';
+import { couldNotTell } from './could-not-tell.ts';
 import { bounded } from './deadline.ts';
 import type { Model } from './model.ts';
-import { type Denied, denied } from './outcome.ts';
+import type { Denied } from './outcome.ts';
 import type { Principal } from './principal.ts';
+import type { SpendBudget } from './review-budget.ts';
 import type { ReviewCache } from './review-cache.ts';
 
 /** What a SubjectAccessReview is asked about (`authorization.k8s.io/v1`): exactly this, nothing is looked up. */
@@ -15,7 +18,7 @@ export interface AccessQuestion {
   readonly name: string;
 }
 
-/** A yes. Names what was asked about, so that a change of that namespace's RBAC can end it. */
+/** A yes, and what it was about. */
 export interface AccessGranted {
   readonly namespace: string;
 }
@@ -28,6 +31,8 @@ export type Authorize = (question: AccessQuestion) => Promise<AccessGranted | De
 
 export interface AccessOptions {
   readonly authorize: Authorize;
+  /** Of SubjectAccessReviews. */
+  readonly spend: SpendBudget;
   readonly cache: ReviewCache<AccessGranted>;
   /**
    * Keys of the principal's `extra` that go into the question. None by default: `credential-id` differs in
@@ -40,12 +45,12 @@ export interface AccessOptions {
 export type CheckAccess = (
   principal: Principal,
   model: Model,
-  deadlineAtMs: number,
+  asking: Asking,
 ) => AccessGranted | Denied | Promise<AccessGranted | Denied>;
 
 /** Principal × Model → passed, or not. */
 export function createCheckAccess(options: AccessOptions): CheckAccess {
-  const { authorize, cache, extraKeys, now } = options;
+  const { authorize, spend, cache, extraKeys, now } = options;
   /** A cached principal asks about few models many times: its part of the key is made once. */
   const keyByPrincipal = new WeakMap<Principal, string>();
 
@@ -59,10 +64,12 @@ export function createCheckAccess(options: AccessOptions): CheckAccess {
     return key;
   }
 
-  return (principal, model, deadlineAtMs) => {
+  return (principal, model, { source, deadlineAtMs }) => {
     const key = `${model.id} ${keyOf(principal)}`;
     const answer = cache.ask(key, () =>
-      authorize({ ...asker(principal, extraKeys), namespace: model.namespace, name: model.name }),
+      spend(source, () =>
+        authorize({ ...asker(principal, extraKeys), namespace: model.namespace, name: model.name }),
+      ),
     );
     if (!(answer instanceof Promise)) return answer;
     const waiting = bounded(answer, deadlineAtMs, now(), () => cache.recallStale(key) ?? unavailable());
@@ -71,6 +78,11 @@ export function createCheckAccess(options: AccessOptions): CheckAccess {
       throw error;
     });
   };
+}
+
+/** The namespace of the model that a key of the cache is about: what a change of its RBAC concerns. */
+export function namespaceOfAccess(key: string): string {
+  return key.slice(0, key.indexOf('/'));
 }
 
 function asker(principal: Principal, extraKeys: readonly string[]) {
@@ -84,8 +96,5 @@ function asker(principal: Principal, extraKeys: readonly string[]) {
 }
 
 function unavailable(cause?: unknown): Denied {
-  return denied('access_unavailable', 'Access to the model can not be checked right now.', {
-    retryAfterMs: isDependencyError(cause) ? (cause.retryAfterMs ?? 1000) : 1000,
-    cause: cause ?? 'the deadline of the check ran out',
-  });
+  return couldNotTell('access_unavailable', 'Access to the model can not be checked right now.', cause);
 }

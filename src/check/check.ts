@@ -1,10 +1,13 @@
 import type { Secret } from '../secret.ts';
 import type { CheckAccess } from './access.ts';
+import type { Asking } from './asking.ts';
 import type { CheckInput } from './check-input.ts';
+import type { CheckDenied } from './denied-list.ts';
 import type { Identify } from './identity.ts';
 import type { CheckLimit } from './limit.ts';
 import type { Model } from './model.ts';
 import { type Allowed, type Denied, isDenied, type Knowledge, type Outcome } from './outcome.ts';
+import type { CheckPresence } from './presence.ts';
 import type { Route } from './route.ts';
 import type { SubjectOf } from './subject.ts';
 import type { AssignTier } from './tier.ts';
@@ -13,7 +16,9 @@ export interface CheckStages {
   readonly readRoute: (input: CheckInput) => Route | Denied;
   readonly readCredential: (input: CheckInput) => Secret | Denied;
   readonly identify: Identify;
+  readonly checkPresence: CheckPresence;
   readonly subjectOf: SubjectOf;
+  readonly checkDenied: CheckDenied;
   readonly assignTier: AssignTier;
   readonly readModel: (input: CheckInput) => Model | Denied;
   readonly checkAccess: CheckAccess;
@@ -33,35 +38,49 @@ export type Check = (input: CheckInput) => Outcome | Promise<Outcome>;
 const answerMarginMs = 20;
 
 /**
- * The request's way: credential, identity, tier, model, access, limit.
+ * The request's way: credential, identity, presence, subject, tier, model, access, limit.
  *
  * Every stage lets the request go on or denies it. What could not tell is the stage's own to turn into a
  * denial, so an exception from here is a bug.
  */
 export function createCheck(stages: CheckStages, options: CheckOptions): Check {
-  const { readRoute, readCredential, identify, subjectOf, assignTier, readModel, checkAccess, checkLimit } =
-    stages;
+  const { readRoute, readCredential, identify, checkPresence, subjectOf, checkDenied } = stages;
+  const { assignTier, readModel, checkAccess, checkLimit } = stages;
   return (input) => {
     const deadlineAtMs = Math.min(options.now() + options.deadlineMs, input.deadlineAtMs - answerMarginMs);
+    const asking: Asking = { source: input.source, deadlineAtMs };
 
     // prettier would be no help here: one stage a line is the point.
     return pass(readRoute(input), {}, (route) => {
       if (route === 'public') return allowed(route, {});
       return pass(readCredential(input), {}, (token) =>
-        pass(identify(token, deadlineAtMs), {}, (principal) =>
-          pass(subjectOf(principal, deadlineAtMs), {}, (subject) =>
-            pass(assignTier(principal.groups), { subject }, (tier) => {
-              const caller = { subject, tier: tier.name };
-              if (route === 'identity') return allowed(route, caller);
-              return pass(readModel(input), caller, (model) => {
-                const known = { ...caller, model };
-                return pass(checkAccess(principal, model, deadlineAtMs), known, () =>
-                  pass(checkLimit({ subject, tier, id: input.id, deadlineAtMs }), known, ({ windows }) =>
-                    allowed('model', known, windows),
-                  ),
-                );
-              });
-            }),
+        pass(identify(token, asking), {}, (principal) =>
+          pass(checkPresence(principal, asking), {}, () =>
+            pass(subjectOf(principal, asking), {}, (subject) =>
+              pass(checkDenied(principal, subject), { subject }, () =>
+                pass(assignTier(principal.groups), { subject }, (tier) => {
+                  const caller = { subject, tier: tier.name };
+                  // Once more, for what was revoked while a stage waited.
+                  const admit = (
+                    kind: 'identity' | 'model',
+                    known: Knowledge,
+                    windows?: Allowed['windows'],
+                  ) =>
+                    pass(checkPresence(principal, asking), known, () =>
+                      pass(checkDenied(principal, subject), known, () => allowed(kind, known, windows)),
+                    );
+                  if (route === 'identity') return admit(route, caller);
+                  return pass(readModel(input), caller, (model) => {
+                    const known = { ...caller, model };
+                    return pass(checkAccess(principal, model, asking), known, () =>
+                      pass(checkLimit({ subject, tier, id: input.id, deadlineAtMs }), known, ({ windows }) =>
+                        admit('model', known, windows),
+                      ),
+                    );
+                  });
+                }),
+              ),
+            ),
           ),
         ),
       );

@@ -1,10 +1,13 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { isDependencyError } from '../dependency-error.ts';
 import type { Secret } from '../secret.ts';
+import type { Asking } from './asking.ts';
+import { couldNotTell } from './could-not-tell.ts';
 import { bounded } from './deadline.ts';
 import { type JwtClaims, type JwtScreenOptions, screenJwt } from './jwt.ts';
 import { type Denied, denied, isDenied } from './outcome.ts';
 import type { Principal, ReviewedUser } from './principal.ts';
+import type { SpendBudget } from './review-budget.ts';
 import type { ReviewCache } from './review-cache.ts';
 
 /**
@@ -24,28 +27,31 @@ export interface IdentityOptions {
   /** Absent: signatures are left to the TokenReview. */
   readonly verifySignature?: VerifySignature;
   readonly authenticate: Authenticate;
+  /** Of TokenReviews. A token that is turned away before costs nothing of it. */
+  readonly spend: SpendBudget;
   readonly cache: ReviewCache<Principal>;
   readonly now: () => number;
 }
 
-export type Identify = (
-  token: Secret,
-  deadlineAtMs: number,
-) => Principal | Denied | Promise<Principal | Denied>;
+export type Identify = (token: Secret, asking: Asking) => Principal | Denied | Promise<Principal | Denied>;
 
 /** Token → Principal: known, else screened, else its signature checked, else reviewed. */
 export function createIdentify(options: IdentityOptions): Identify {
-  const { screen, verifySignature, authenticate, cache, now } = options;
+  const { screen, verifySignature, authenticate, spend, cache, now } = options;
   const keyOf = createTokenKey();
 
-  async function review(token: Secret, claims: JwtClaims | undefined): Promise<Principal | Denied> {
+  async function review(
+    token: Secret,
+    claims: JwtClaims | undefined,
+    source: string,
+  ): Promise<Principal | Denied> {
     if (claims !== undefined && verifySignature !== undefined) {
       const signature = await verifySignature(token);
       if (signature === 'invalid') {
         return denied('token_rejected', 'The access token was not signed by this cluster.');
       }
     }
-    const user = await authenticate(token);
+    const user = await spend(source, () => authenticate(token));
     if (!isDenied(user)) return principalFrom(user, claims);
     const endedAtMs = claims?.expiresAtMs;
     return endedAtMs !== undefined && endedAtMs <= now()
@@ -53,14 +59,14 @@ export function createIdentify(options: IdentityOptions): Identify {
       : user;
   }
 
-  return (token, deadlineAtMs) => {
+  return (token, { source, deadlineAtMs }) => {
     const key = keyOf(token);
     const known = cache.recall(key);
     if (known !== undefined) return known;
     const claims = screenJwt(token.reveal(), now(), screen);
     if (claims !== undefined && isDenied(claims)) return claims;
 
-    const answer = cache.ask(key, () => review(token, claims));
+    const answer = cache.ask(key, () => review(token, claims, source));
     if (!(answer instanceof Promise)) return answer;
     const waiting = bounded(answer, deadlineAtMs, now(), () => cache.recallStale(key) ?? unavailable());
     return waiting.catch((error: unknown) => {
@@ -71,11 +77,7 @@ export function createIdentify(options: IdentityOptions): Identify {
 }
 
 function unavailable(cause?: unknown): Denied {
-  const retryAfterMs = isDependencyError(cause) ? (cause.retryAfterMs ?? 1000) : 1000;
-  return denied('identity_unavailable', 'The access token can not be checked right now.', {
-    retryAfterMs,
-    cause: cause ?? 'the deadline of the check ran out',
-  });
+  return couldNotTell('identity_unavailable', 'The access token can not be checked right now.', cause);
 }
 
 function principalFrom(user: ReviewedUser, claims: JwtClaims | undefined): Principal {

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { isDependencyError } from '../dependency-error.ts';
 import { type Denied, isDenied } from './outcome.ts';
+import { isOverBudget } from './review-budget.ts';
 
 export type CacheEvent = 'hit' | 'denied_hit' | 'miss' | 'coalesced' | 'stale' | 'evicted';
 
@@ -15,6 +16,11 @@ export interface ReviewCacheOptions<Yes extends object> {
   readonly denialTtlMs: number;
   /** How long past its end a yes may still be served while nobody can tell, in milliseconds. */
   readonly staleMs: (yes: Yes, endedAtMs: number) => number;
+  /**
+   * How old a yes may be at the moment, in milliseconds, whatever lifetime it was given: shorter while nobody
+   * would hear of its end. Default: no bound.
+   */
+  readonly maxAgeMs?: (yes: Yes) => number;
   /** In [0, 1); shortens each yes by up to a tenth, so that what was asked together is not asked again together. */
   readonly random: () => number;
   readonly now: () => number;
@@ -32,15 +38,21 @@ export interface ReviewCache<Yes extends object> {
   readonly ask: (key: string, review: () => Promise<Yes | Denied>) => Yes | Denied | Promise<Yes | Denied>;
   /** A yes that ran out but may be served while nobody can tell; for a caller that can't wait any longer. */
   readonly recallStale: (key: string) => Yes | undefined;
-  /** Forgets every entry whose yes satisfies the predicate. */
-  readonly forget: (predicate: (yes: Yes) => boolean) => void;
+  /** Forgets yes and no of every such key; nothing of it is served stale. */
+  readonly forget: (matches: (key: string) => boolean) => void;
   readonly size: () => number;
 }
 
 interface Entry<Answer> {
   readonly answer: Answer;
+  readonly sinceMs: number;
   readonly endsAtMs: number;
   readonly staleUntilMs: number;
+}
+
+/** A question under way, for all who wait for its answer. */
+interface Flight<Yes extends object> {
+  answer?: Promise<Yes | Denied>;
 }
 
 /**
@@ -48,7 +60,7 @@ interface Entry<Answer> {
  * waiter to the first caller's signal, and its stale options would let an outage pass as a verdict.
  */
 export function createReviewCache<Yes extends object>(options: ReviewCacheOptions<Yes>): ReviewCache<Yes> {
-  const { now, observe } = options;
+  const { now, observe, maxAgeMs = () => Number.POSITIVE_INFINITY } = options;
   const yeses = new LRUCache<string, Entry<Yes>>({
     max: options.maxEntries,
     dispose: (_entry, _key, reason) => {
@@ -56,7 +68,7 @@ export function createReviewCache<Yes extends object>(options: ReviewCacheOption
     },
   });
   const denials = new LRUCache<string, Entry<Denied>>({ max: options.maxDenials });
-  const pending = new Map<string, Promise<Yes | Denied>>();
+  const pending = new Map<string, Flight<Yes>>();
   /** True from a fault to the next answer: then nobody waits for an answer that they may do without. */
   let faulting = false;
   /** Counts what was forgotten, so that an answer asked for before is not remembered after. */
@@ -65,7 +77,7 @@ export function createReviewCache<Yes extends object>(options: ReviewCacheOption
   function recall(key: string): Yes | Denied | undefined {
     const nowMs = now();
     const yes = yeses.get(key);
-    if (yes !== undefined && nowMs < yes.endsAtMs) {
+    if (yes !== undefined && nowMs < yes.endsAtMs && nowMs - yes.sinceMs < maxAgeMs(yes.answer)) {
       observe('hit');
       return yes.answer;
     }
@@ -88,18 +100,22 @@ export function createReviewCache<Yes extends object>(options: ReviewCacheOption
     const nowMs = now();
     if (isDenied(answer)) {
       yeses.delete(key);
-      denials.set(key, { answer, endsAtMs: nowMs + options.denialTtlMs, staleUntilMs: 0 });
+      const endsAtMs = nowMs + options.denialTtlMs;
+      denials.set(key, { answer, sinceMs: nowMs, endsAtMs, staleUntilMs: 0 });
       return;
     }
     const ttlMs = options.ttlMs(answer, nowMs) * (1 - options.random() / 10);
     if (ttlMs <= 0) return;
     const endsAtMs = nowMs + ttlMs;
     denials.delete(key);
-    yeses.set(key, { answer, endsAtMs, staleUntilMs: endsAtMs + options.staleMs(answer, endsAtMs) });
+    const staleUntilMs = endsAtMs + options.staleMs(answer, endsAtMs);
+    yeses.set(key, { answer, sinceMs: nowMs, endsAtMs, staleUntilMs });
   }
 
   async function fly(key: string, review: () => Promise<Yes | Denied>): Promise<Yes | Denied> {
     const askedAt = forgettings;
+    const flight: Flight<Yes> = {};
+    pending.set(key, flight);
     try {
       const answer = await review();
       faulting = false;
@@ -107,13 +123,16 @@ export function createReviewCache<Yes extends object>(options: ReviewCacheOption
       return answer;
     } catch (error) {
       // Refused *us* (misconfigured), or a bug: nothing stale may hide that.
-      faulting = isDependencyError(error) && error.code !== 'misconfigured';
-      if (!faulting) yeses.delete(key);
+      const isOutage = isDependencyError(error) && error.code !== 'misconfigured';
+      // A budget is spent by a source; it says nothing of how others fare.
+      if (!isOverBudget(error)) faulting = isOutage;
+      if (!isOutage) yeses.delete(key);
       const stale = recallStale(key);
       if (stale !== undefined) return stale;
       throw error;
     } finally {
-      pending.delete(key);
+      // Another may have taken its place, after this one was told to be forgotten.
+      if (pending.get(key) === flight) pending.delete(key);
     }
   }
 
@@ -123,11 +142,12 @@ export function createReviewCache<Yes extends object>(options: ReviewCacheOption
     ask(key, review) {
       const known = recall(key);
       if (known !== undefined) return known;
-      let flight = pending.get(key);
+      let flight = pending.get(key)?.answer;
       if (flight === undefined) {
         observe('miss');
         flight = fly(key, review);
-        pending.set(key, flight);
+        const own = pending.get(key);
+        if (own !== undefined) own.answer = flight;
       } else {
         observe('coalesced');
       }
@@ -138,9 +158,13 @@ export function createReviewCache<Yes extends object>(options: ReviewCacheOption
       flight.catch(() => undefined);
       return stale;
     },
-    forget(predicate) {
+    forget(matches) {
       forgettings += 1;
-      for (const [key, entry] of yeses.entries()) if (predicate(entry.answer)) yeses.delete(key);
+      // Who asks from now on must not be told what was asked before.
+      for (const key of pending.keys()) if (matches(key)) pending.delete(key);
+      for (const entries of [yeses, denials]) {
+        for (const key of entries.keys()) if (matches(key)) entries.delete(key);
+      }
     },
     size: () => yeses.size,
   };

@@ -1,6 +1,8 @@
 import { isDependencyError } from '../dependency-error.ts';
+import type { Asking } from './asking.ts';
+import { couldNotTell } from './could-not-tell.ts';
 import { bounded } from './deadline.ts';
-import { type Denied, denied } from './outcome.ts';
+import type { Denied } from './outcome.ts';
 import type { Principal, ServiceAccountIdentity } from './principal.ts';
 
 /**
@@ -17,10 +19,7 @@ export interface SubjectOptions {
   readonly now: () => number;
 }
 
-export type SubjectOf = (
-  principal: Principal,
-  deadlineAtMs: number,
-) => string | Denied | Promise<string | Denied>;
+export type SubjectOf = (principal: Principal, asking: Asking) => string | Denied | Promise<string | Denied>;
 
 /**
  * Principal → the subject of its counters. For an issued token that is the person it was issued to (else the
@@ -29,7 +28,7 @@ export type SubjectOf = (
  */
 export function createSubjectOf(options: SubjectOptions): SubjectOf {
   const { isTierNamespace, findOwner, now } = options;
-  return (principal, deadlineAtMs) => {
+  return (principal, { deadlineAtMs }) => {
     const account = principal.serviceAccount;
     if (account === undefined || !isTierNamespace(account.namespace)) return principal.username;
     const owner = findOwner(account);
@@ -46,8 +45,9 @@ export function createSubjectOf(options: SubjectOptions): SubjectOf {
 }
 
 function unavailable(cause?: unknown): Denied {
-  return denied('identity_unavailable', 'The owner of the access token can not be looked up right now.', {
-    retryAfterMs: 1000,
-    cause: cause ?? 'the deadline of the check ran out',
-  });
+  return couldNotTell(
+    'identity_unavailable',
+    'The owner of the access token can not be looked up right now.',
+    cause,
+  );
 }

@@ -8,6 +8,8 @@ export interface KeptMetadata extends Kept {
   readonly name: string;
   /** Only those that were asked for. */
   readonly annotations: Readonly<Record<string, string>>;
+  /** It is being deleted, and something holds it up (a finalizer, an owner that goes first). */
+  readonly isEnding?: true;
 }
 
 /**
@@ -46,11 +48,12 @@ export function createReadKeptMetadata(
   return (object) => {
     const metadata = isRecord(object) ? object['metadata'] : undefined;
     if (!isRecord(metadata)) return undefined;
-    const { namespace = '', name, uid, annotations } = metadata;
+    const { namespace = '', name, uid, annotations, deletionTimestamp } = metadata;
     if (typeof namespace !== 'string' || typeof name !== 'string' || typeof uid !== 'string')
       return undefined;
     if (namespace !== lastNamespace) lastNamespace = namespace;
-    return { namespace: lastNamespace, name, uid, annotations: pick(annotations, annotationKeys) };
+    const kept = { namespace: lastNamespace, name, uid, annotations: pick(annotations, annotationKeys) };
+    return typeof deletionTimestamp === 'string' ? { ...kept, isEnding: true } : kept;
   };
 }
 

@@ -24,6 +24,7 @@ export interface NamespacedMetadataOptions {
   /** Keys of the annotations to keep. */
   readonly annotations: readonly string[];
   readonly onChange?: (namespace: string, change: ObjectChange<KeptMetadata>) => void;
+  readonly onHeard?: (namespace: string) => void;
   readonly onPhase?: (namespace: string, state: WatchState) => void;
   readonly timings?: Partial<WatchTimings>;
   readonly now?: () => number;
@@ -50,7 +51,7 @@ export interface NamespacedMetadata {
 
 /** Needs `list` and `watch` (and `get` for `lookUp`) on the resource, in each of the namespaces. */
 export function createNamespacedMetadata(options: NamespacedMetadataOptions): NamespacedMetadata {
-  const { client, resource, labelSelector, annotations, onChange, onPhase } = options;
+  const { client, resource, labelSelector, annotations, onChange, onHeard, onPhase } = options;
   const watchByNamespace = new Map<string, ObjectWatch<KeptMetadata>>();
   const readMetadata = createReadKeptMetadata(annotations);
 
@@ -64,6 +65,7 @@ export function createNamespacedMetadata(options: NamespacedMetadataOptions): Na
         ...(labelSelector !== undefined && { labelSelector }),
       }),
       onChange: (change) => onChange?.(namespace, change),
+      onHeard: () => onHeard?.(namespace),
       onPhase: (state) => onPhase?.(namespace, state),
       ...(timings !== undefined && { timings }),
       ...(now !== undefined && { now }),
@@ -102,7 +104,7 @@ export function createNamespacedMetadata(options: NamespacedMetadataOptions): Na
       if (found === undefined) throw malformed(`${resource} ${namespace}/${name}: ${statusMessage(answer)}`);
       return found.uid === uid ? found : undefined;
     },
-    isUp: (namespace) => watchByNamespace.get(namespace)?.state().phase === 'up',
+    isUp: (namespace) => watchByNamespace.get(namespace)?.isUp() === true,
     setNamespaces,
     synced: async () => {
       await Promise.all([...watchByNamespace.values()].map((watch) => watch.settled()));

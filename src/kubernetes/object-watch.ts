@@ -52,6 +52,8 @@ export interface ObjectWatchOptions<Thing extends Kept> {
   readonly client: Pick<KubernetesClient, 'request' | 'stream'>;
   readonly collection: Collection<Thing>;
   readonly onChange?: (change: ObjectChange<Thing>) => void;
+  /** Each time that something came: a list, an event, a bookmark. */
+  readonly onHeard?: () => void;
   /** Each time that the phase changes. */
   readonly onPhase?: (state: WatchState) => void;
   readonly timings?: Partial<WatchTimings>;
@@ -64,6 +66,8 @@ export interface ObjectWatch<Thing extends Kept> {
   readonly get: (uid: string) => Thing | undefined;
   readonly values: () => Iterable<Thing>;
   readonly state: () => WatchState;
+  /** Whether the phase is `up`, for those who ask often. */
+  readonly isUp: () => boolean;
   /** Resolves at the first answer: everything is listed and followed, or it is refused. Also when stopped before. */
   readonly settled: () => Promise<void>;
   readonly stop: () => void;
@@ -113,6 +117,7 @@ export function createObjectWatch<Thing extends Kept>(
     store.replace(listed.objectByUid);
     resourceVersion = listed.resourceVersion;
     listedAtMs = now();
+    options.onHeard?.();
     return undefined;
   }
 
@@ -137,6 +142,7 @@ export function createObjectWatch<Thing extends Kept>(
     const openedAtMs = now();
     let hasTold = false;
     for await (const event of events) {
+      options.onHeard?.();
       if (event.type === 'expired') {
         resourceVersion = undefined;
         return hasTold;
@@ -190,6 +196,7 @@ export function createObjectWatch<Thing extends Kept>(
     get: store.get,
     values: store.values,
     state,
+    isUp: () => phase === 'up',
     settled: () => settled,
     stop: () => ending.abort(),
   };

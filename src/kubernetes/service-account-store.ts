@@ -1,23 +1,23 @@
 import type { ServiceAccountIdentity } from '../check/principal.ts';
 import type { FindOwner } from '../check/subject.ts';
-import type { KubernetesClient } from './client.ts';
+import { setBounded } from './bounded-map.ts';
 import type { KeptMetadata } from './kept-metadata.ts';
-import { createNamespacedMetadata, type NamespacedMetadata } from './namespaced-metadata.ts';
-import type { WatchState, WatchTimings } from './object-watch.ts';
+import {
+  createNamespacedMetadata,
+  type NamespacedMetadata,
+  type NamespacedMetadataOptions,
+  type ObjectIdentity,
+} from './namespaced-metadata.ts';
 import { userAnnotation } from './service-account.ts';
 
 /** That person's groups as of the last mint, as a JSON list. */
 const groupsAnnotation = 'tiergate.dev/groups';
 
-export interface ServiceAccountStoreOptions {
-  readonly client: Pick<KubernetesClient, 'request' | 'stream'>;
-  /** The tier namespaces; one that does not exist yet holds nothing. */
-  readonly namespaces: readonly string[];
-  readonly onPhase?: (namespace: string, state: WatchState) => void;
-  readonly timings?: Partial<WatchTimings>;
-  readonly now?: () => number;
-  readonly random?: () => number;
-}
+/** The namespaces are the tiers'; one that does not exist yet holds nothing. */
+export type ServiceAccountStoreOptions = Omit<
+  NamespacedMetadataOptions,
+  'resource' | 'labelSelector' | 'annotations'
+>;
 
 export interface ServiceAccountStore extends NamespacedMetadata {
   /**
@@ -29,9 +29,7 @@ export interface ServiceAccountStore extends NamespacedMetadata {
 }
 
 /** How long a GET's answer holds: the annotation of a uid hardly ever changes, and the watch takes over soon. */
-const rememberMs = 5_000;
-/** Answers of GETs, and owners of accounts that are gone: some hundred bytes each. */
-const maxRemembered = 10_000;
+const rememberMs = 10_000;
 
 /**
  * The ServiceAccounts of the tier namespaces, by watch. Needs `list` and `watch` on `serviceaccounts` in each of
@@ -46,20 +44,26 @@ export function createServiceAccountStore(options: ServiceAccountStoreOptions): 
     ...options,
     resource: 'serviceaccounts',
     annotations: [userAnnotation, groupsAnnotation],
-    onChange: (_namespace, change) => {
+    onChange: (namespace, change) => {
+      options.onChange?.(namespace, change);
       if (change.type !== 'removed') return;
       const owner = ownerOf(change.object);
       if (owner !== undefined) setBounded(ownerOfGone, change.object.uid, owner);
     },
   });
 
+  async function lookUp(account: ObjectIdentity, signal?: AbortSignal): Promise<KeptMetadata | undefined> {
+    const found = await accounts.lookUp(account, signal);
+    const owner = found === undefined ? ownerOfGone.get(account.uid) : ownerOf(found);
+    setBounded(answerByUid, account.uid, { owner, untilMs: now() + rememberMs });
+    return found;
+  }
+
   async function askOwner(account: ServiceAccountIdentity): Promise<string | undefined> {
     const { uid } = account;
     try {
-      const found = await accounts.lookUp(account);
-      const owner = found === undefined ? ownerOfGone.get(uid) : ownerOf(found);
-      setBounded(answerByUid, uid, { owner, untilMs: now() + rememberMs });
-      return owner;
+      await lookUp(account);
+      return answerByUid.get(uid)?.owner;
     } finally {
       pending.delete(uid);
     }
@@ -67,6 +71,7 @@ export function createServiceAccountStore(options: ServiceAccountStoreOptions): 
 
   return {
     ...accounts,
+    lookUp,
     findOwner: (account) => {
       const found = accounts.find(account);
       if (found !== undefined) return ownerOf(found);
@@ -85,14 +90,4 @@ export function createServiceAccountStore(options: ServiceAccountStoreOptions): 
 function ownerOf({ annotations }: KeptMetadata): string | undefined {
   const owner = annotations[userAnnotation];
   return owner === '' ? undefined : owner;
-}
-
-/** The oldest entry makes room. */
-function setBounded<Value>(map: Map<string, Value>, key: string, value: Value): void {
-  map.delete(key);
-  if (map.size >= maxRemembered) {
-    const [oldest] = map.keys();
-    if (oldest !== undefined) map.delete(oldest);
-  }
-  map.set(key, value);
 }

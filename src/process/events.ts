@@ -13,6 +13,8 @@ export interface Events {
   }) => void;
   /** The document is bad, and what was in force stays so. */
   readonly policyRefused: (fields: { readonly mistakes: readonly unknown[] }) => void;
+  /** The list of `tiergate deny` was read; entries that have ended do not count. */
+  readonly deniedList: (fields: { readonly entries: number }) => void;
   readonly watchUp: (fields: { readonly resource: string }) => void;
   readonly watchDown: (fields: { readonly resource: string; readonly error: unknown }) => void;
   /** A part does without what it depends on. */
@@ -37,6 +39,7 @@ export function createEvents(log: Log): Events {
     ready: () => log.info('ready'),
     policyLoaded: (fields) => log.info('policy_loaded', fields),
     policyRefused: (fields) => log.warn('policy_refused', fields),
+    deniedList: (fields) => log.info('denied_list', fields),
     watchUp: (fields) => log.info('watch_up', fields),
     watchDown: (fields) => log.warn('watch_down', fields),
     degraded: (fields) => log.warn('degraded', fields),

@@ -3,6 +3,7 @@ import type { CacheEvent } from '../check/review-cache.ts';
 import type { DependencyFault } from '../dependency-error.ts';
 import { type CheckMetrics, createCheckMetrics } from './check-metrics.ts';
 import { type Count, createHotCounter } from './hot-metrics.ts';
+import { createProtectionMetrics, type ProtectionMetrics } from './protection-metrics.ts';
 
 /** Every metric of the authorizer; those of the request's way stand in check-metrics.ts. */
 
@@ -10,7 +11,7 @@ import { type Count, createHotCounter } from './hot-metrics.ts';
 export type CacheName = 'identity' | 'access';
 
 /** Questions to the API server. */
-export type ReviewKind = 'token_review' | 'subject_access_review' | 'jwks' | 'owner';
+export type ReviewKind = 'token_review' | 'subject_access_review' | 'presence' | 'jwks' | 'owner';
 
 export type ReviewResult = 'allowed' | 'denied' | DependencyFault | 'bug';
 
@@ -30,7 +31,7 @@ export interface WatchObserver {
   readonly heard: () => void;
 }
 
-export interface Metrics extends CheckMetrics {
+export interface Metrics extends CheckMetrics, ProtectionMetrics {
   readonly cacheObserver: (cache: CacheName) => (event: CacheEvent) => void;
   /** Asks for the size when scraped. */
   readonly trackCacheEntries: (cache: CacheName, size: () => number) => void;
@@ -86,6 +87,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
 
   return {
     ...createCheckMetrics(registry),
+    ...createProtectionMetrics(registry),
     ...cacheMetrics(registry),
     ...dependencyMetrics(registers),
     ...watchMetrics(registers, options.now),

@@ -12,7 +12,6 @@ interface NotBuilt {
   readonly alsoTrue?: readonly unknown[];
 }
 
-const noBudget = 'reviews have a time-out (reviews.timeout) and no budget';
 const oneRedis = 'only a single Redis, by redis.url';
 
 /**
@@ -34,20 +33,7 @@ export const notBuilt: readonly NotBuilt[] = [
   },
   { path: ['redis', 'cluster'], value: ({ redis }) => redis.cluster, today: oneRedis },
   { path: ['redis', 'sentinel'], value: ({ redis }) => redis.sentinel, today: oneRedis },
-  // TODO(#6): budgets of reviews, shorter TTLs while a watch is down, traces.
-  {
-    path: ['identity', 'watchDownTtl'],
-    value: ({ identity }) => identity.watchDownTtlMs,
-    today: 'identity.ttl holds, whatever the watches do',
-  },
-  { path: ['reviews', 'concurrency'], value: ({ reviews }) => reviews.concurrency, today: noBudget },
-  { path: ['reviews', 'perSecond'], value: ({ reviews }) => reviews.perSecond, today: noBudget },
-  {
-    path: ['reviews', 'perSourcePerSecond'],
-    value: ({ reviews }) => reviews.perSourcePerSecond,
-    today: noBudget,
-  },
-  { path: ['reviews', 'queue'], value: ({ reviews }) => reviews.queue, today: noBudget },
+  // TODO(#6): traces.
   { path: ['tracing'], value: ({ tracing }) => tracing, today: 'no traces are sent' },
   // TODO(#8): the registrar.
   { path: ['registrar'], value: ({ registrar }) => registrar, today: 'no program reads it' },

@@ -1,7 +1,7 @@
 /** How a part is. `detail` is read by operators: what is missing and what that means. */
 export type PartState =
   | { readonly state: 'starting' }
-  | { readonly state: 'ready' }
+  | { readonly state: 'ready'; readonly detail?: string }
   | { readonly state: 'degraded'; readonly detail: string };
 
 export interface ReadinessOptions<Part extends string> {
@@ -23,7 +23,8 @@ export interface ReadinessReport {
 }
 
 export interface Readiness<Part extends string> {
-  readonly ready: (part: Part) => void;
+  /** With a detail where something is so on purpose that an operator may want to know. */
+  readonly ready: (part: Part, detail?: string) => void;
   /** What it depends on is away. Of a gating part that was never ready: still waited for. */
   readonly degraded: (part: Part, detail: string) => void;
   /** From now on not ready, for good. */
@@ -58,8 +59,8 @@ export function createReadiness<Part extends string>(options: ReadinessOptions<P
   }
 
   return {
-    ready(part) {
-      change(part, { state: 'ready' });
+    ready(part, detail) {
+      change(part, { state: 'ready', ...(detail !== undefined && { detail }) });
       awaited.delete(part);
       if (status === 'starting' && awaited.size === 0) enter('ready');
     },
@@ -73,5 +74,5 @@ export function createReadiness<Part extends string>(options: ReadinessOptions<P
 }
 
 function detailOf(state: PartState): string | undefined {
-  return state.state === 'degraded' ? state.detail : undefined;
+  return state.state === 'starting' ? undefined : state.detail;
 }

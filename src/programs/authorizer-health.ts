@@ -4,16 +4,26 @@ import type { Metrics } from '../process/metrics.ts';
 import { createReadiness, type Readiness } from '../process/readiness.ts';
 import type { ServerContext } from './run-server.ts';
 
-/** What `/readyz` tells of. The first two are waited for; the others are shown. */
-export type AuthorizerPart = 'policy' | 'serviceAccounts' | 'kubernetes' | 'keys' | 'redis';
+/** What must have been synced once before anything is served. */
+const gating = ['policy', 'serviceAccounts', 'tokenSecrets', 'deniedList', 'rbac'] as const;
 
-export type AuthorizerHealth = Readiness<AuthorizerPart>;
+/** What is shown and not waited for. */
+const others = ['kubernetes', 'keys', 'redis'] as const;
+
+/** What `/readyz` tells of. */
+export type AuthorizerPart = (typeof gating)[number] | (typeof others)[number];
+
+export interface AuthorizerHealth extends Readiness<AuthorizerPart> {
+  /** Figures that `/readyz` shows beside the parts, as of when it is asked. Nothing secret, no user's name. */
+  readonly show: (name: string, figures: () => unknown) => void;
+}
 
 /** Every change of a part's state is told in the log and the metrics as well. */
 export function createHealth({ events }: ServerContext, metrics: Metrics): AuthorizerHealth {
-  return createReadiness<AuthorizerPart>({
-    gating: ['policy', 'serviceAccounts'],
-    others: ['kubernetes', 'keys', 'redis'],
+  const figuresByName = new Map<string, () => unknown>();
+  const readiness = createReadiness<AuthorizerPart>({
+    gating,
+    others,
     onPart(part, state) {
       metrics.setDegraded(part, state.state === 'degraded');
       if (state.state === 'degraded') events.degraded({ part, detail: state.detail });
@@ -24,12 +34,20 @@ export function createHealth({ events }: ServerContext, metrics: Metrics): Autho
       if (status === 'ready') events.ready();
     },
   });
+  return {
+    ...readiness,
+    show: (name, figures) => void figuresByName.set(name, figures),
+    report: () => ({
+      ...readiness.report(),
+      ...Object.fromEntries([...figuresByName].map(([name, figures]) => [name, figures()])),
+    }),
+  };
 }
 
 /** The port of probes and metrics; the first to start and the last to stop. Resolves to its URL. */
 export async function startOps(
   { config, lifecycle, log, events }: ServerContext,
-  health: AuthorizerHealth,
+  health: Pick<AuthorizerHealth, 'isReady' | 'report'>,
   metrics: Metrics,
 ): Promise<string> {
   const server = createOpsServer({

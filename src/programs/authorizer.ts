@@ -17,6 +17,7 @@ import { createPolicyInForce, type PolicySource } from './policy-in-force.ts';
 import type { Program } from './program.ts';
 import { startAccounts } from './start-accounts.ts';
 import { packageVersion, runServer, type ServerContext } from './run-server.ts';
+import { type RbacPart, startDeniedList, startRbac } from './start-protection.ts';
 import { headersRead, wireCheck } from './wire-check.ts';
 
 /** `tiergate authorizer`: what Envoy asks about every request. */
@@ -74,16 +75,20 @@ export async function startAuthorizer(
       ? await startPolicy(context, { client, metrics, health, writesEvents: true })
       : createPolicyInForce(sources.policy, { events, metrics, health });
   const consume = await connectCounters({ config, lifecycle, health, metrics, events });
-  const accounts = await startAccounts(policy.current(), { context, client, metrics, health });
+  const watches = { context, client, metrics, health };
+  const accounts = await startAccounts(policy, watches);
   const keys = config.credential.jwks ? createSignatureVerifier({ client }) : undefined;
 
-  const { findOwner } = accounts;
-  const check = wireCheck({
+  const denied = await startDeniedList(watches);
+  let rbac: RbacPart | undefined;
+  const { check, accessChanged } = wireCheck({
     config,
     policy: policy.current,
     client,
     keys,
-    findOwner,
+    accounts,
+    checkDenied: denied.checkDenied,
+    isRbacDown: () => rbac?.isDown() === true,
     consume,
     metrics,
     health,
@@ -94,12 +99,14 @@ export async function startAuthorizer(
     start: () => server.start(),
     async stop(_address, signal) {
       health.stopping();
+  rbac = await startRbac(watches, accessChanged);
       await server.stop({ drainDelayMs: sources.drainDelayMs ?? defaultDrainDelayMs, graceMs, signal });
     },
   });
   events.listening({ listener: 'grpc', address: grpcAddress });
 
-  await Promise.all([accounts.settled(), refreshKeys(keys, health), adviseAboutAudience(client, context)]);
+  const syncs = [accounts.settled(), denied.settled(), rbac.settled()];
+  await Promise.all([...syncs, refreshKeys(keys, health), adviseAboutAudience(client, context)]);
   lifecycle.signal.throwIfAborted();
   server.setServing(true);
   return { grpcAddress, opsUrl, client, consume, policy };

@@ -6,16 +6,17 @@ import type { Config, RedisConfig } from '../process/config.ts';
 import type { Events } from '../process/events.ts';
 import type { Lifecycle } from '../process/lifecycle.ts';
 import type { Metrics, RedisResult } from '../process/metrics.ts';
+import type { Readiness } from '../process/readiness.ts';
 import { readSecretFile } from '../process/secret-file.ts';
 import { createRedisConnection } from '../redis/connection.ts';
 import { createRedisConsume } from '../redis/consume.ts';
 import { createSecret } from '../secret.ts';
-import { type AuthorizerHealth, wordsOf } from './authorizer-health.ts';
+import { type AuthorizerPart, wordsOf } from './authorizer-health.ts';
 
 export interface CountersOptions {
   readonly config: Config;
   readonly lifecycle: Lifecycle;
-  readonly health: AuthorizerHealth;
+  readonly health: Pick<Readiness<AuthorizerPart>, 'ready' | 'degraded'>;
   readonly metrics: Metrics;
   readonly events: Events;
 }

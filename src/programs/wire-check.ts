@@ -1,13 +1,17 @@
 import { type AccessGranted, createCheckAccess } from '../check/access.ts';
 import { type Check, createCheck } from '../check/check.ts';
 import { createReadCredential } from '../check/credential.ts';
+import type { CheckDenied } from '../check/denied-list.ts';
+import { type AccessChanged, createForgetAccess } from '../check/forget-access.ts';
 import { createIdentify, principalLifetime } from '../check/identity.ts';
 import { type Consume, createCheckLimit } from '../check/limit.ts';
 import { createReadModel } from '../check/model.ts';
 import { isDenied } from '../check/outcome.ts';
+import { createCheckPresence } from '../check/presence.ts';
+import { createReviewBudget } from '../check/review-budget.ts';
 import { createReviewCache, type ReviewCacheOptions } from '../check/review-cache.ts';
 import { createReadRoute } from '../check/route.ts';
-import { createSubjectOf, type FindOwner } from '../check/subject.ts';
+import { createSubjectOf } from '../check/subject.ts';
 import { createAssignTier } from '../check/tier.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
 import type { SignatureVerifier } from '../kubernetes/jwks.ts';
@@ -18,7 +22,9 @@ import type { Policy } from '../policy/policy.ts';
 import type { Config } from '../process/config.ts';
 import type { Metrics, ReviewKind, ReviewResult } from '../process/metrics.ts';
 import { observedReview } from '../process/observed-review.ts';
+import type { BudgetKind } from '../process/protection-metrics.ts';
 import type { AuthorizerHealth } from './authorizer-health.ts';
+import type { Accounts } from './start-accounts.ts';
 
 export interface CheckParts {
   readonly config: Config;
@@ -26,7 +32,10 @@ export interface CheckParts {
   readonly client: KubernetesClient;
   /** Absent: signatures are left to the TokenReview. */
   readonly keys: SignatureVerifier | undefined;
-  readonly findOwner: FindOwner;
+  readonly accounts: Accounts;
+  readonly checkDenied: CheckDenied;
+  /** Whether changes of access rules go unheard that were heard before. */
+  readonly isRbacDown: () => boolean;
   readonly consume: Consume;
   readonly metrics: Metrics;
   readonly health: AuthorizerHealth;
@@ -35,11 +44,17 @@ export interface CheckParts {
 /** Stores of denials are small: a flood of bad tokens must not cost memory. */
 const maxDenials = 10_000;
 
+export interface WiredCheck {
+  readonly check: Check;
+  readonly accessChanged: AccessChanged;
+}
+
 /** Systems → ports → stages → Check. */
-export function wireCheck(parts: CheckParts): Check {
-  const { config, policy, client, keys, findOwner, consume, metrics, health } = parts;
+export function wireCheck(parts: CheckParts): WiredCheck {
+  const { config, policy, client, keys, accounts, consume, metrics, health } = parts;
   const { credential, identity, access, model } = config;
   const now = Date.now;
+  const isTierNamespace = createIsTierNamespace(config.instance);
   const observed = (kind: ReviewKind) => ({
     kind,
     observe(of: ReviewKind, result: ReviewResult, seconds: number) {
@@ -47,7 +62,8 @@ export function wireCheck(parts: CheckParts): Check {
       if (result === 'allowed' || result === 'denied') health.ready('kubernetes');
       else health.degraded('kubernetes', `reviews fail: ${result}; known answers go on for a while`);
     },
-    resultOf: (answer: object) => (isDenied(answer) ? 'denied' : 'allowed'),
+    resultOf: (answer: object | boolean) =>
+      answer === false || (typeof answer === 'object' && isDenied(answer)) ? 'denied' : 'allowed',
     elapsed: () => performance.now(),
   });
   const memory = (cache: 'identity' | 'access') =>
@@ -63,17 +79,37 @@ export function wireCheck(parts: CheckParts): Check {
     ...memory('identity'),
     ...principalLifetime(identity.ttlMs, identity.staleIfErrorMs),
     denialTtlMs: identity.negativeTtlMs,
+    // While a watch is down, nobody would tell of the end of what a token stands on.
+    maxAgeMs: ({ serviceAccount }) =>
+      serviceAccount !== undefined &&
+      isTierNamespace(serviceAccount.namespace) &&
+      !accounts.isFollowed(serviceAccount.namespace)
+        ? identity.watchDownTtlMs
+        : Number.POSITIVE_INFINITY,
   });
   const grants = createReviewCache<AccessGranted>({
     ...memory('access'),
     ttlMs: () => access.allowTtlMs,
     denialTtlMs: access.denyTtlMs,
     staleMs: () => identity.staleIfErrorMs,
+    maxAgeMs: () => (parts.isRbacDown() ? identity.watchDownTtlMs : Number.POSITIVE_INFINITY),
   });
   metrics.trackCacheEntries('identity', principals.size);
   metrics.trackCacheEntries('access', grants.size);
 
-  return createCheck(
+  const budget = (kind: BudgetKind) => {
+    const { spend, ...figures } = createReviewBudget({
+      ...config.reviews,
+      maxWaitMs: config.reviews.timeoutMs,
+      now,
+      observe: metrics.budgetObserver(kind),
+    });
+    metrics.trackBudget(kind, figures);
+    health.show(`budget ${kind}`, () => ({ inFlight: figures.inFlight(), queued: figures.queued() }));
+    return spend;
+  };
+
+  const check = createCheck(
     {
       readRoute: createReadRoute(model),
       readCredential: createReadCredential(credential),
@@ -88,18 +124,24 @@ export function wireCheck(parts: CheckParts): Check {
           createAuthenticate({ client, audience: identity.audience }),
           observed('token_review'),
         ),
+        spend: budget('token_review'),
         cache: principals,
         now,
       }),
-      subjectOf: createSubjectOf({
-        isTierNamespace: createIsTierNamespace(config.instance, policy),
-        findOwner,
+      checkPresence: createCheckPresence({
+        isTierNamespace,
+        find: accounts.findPresence,
+        lookUp: observedReview(async (objects) => accounts.lookUpPresence(objects), observed('presence')),
+        spend: budget('presence'),
         now,
       }),
+      subjectOf: createSubjectOf({ isTierNamespace, findOwner: accounts.findOwner, now }),
+      checkDenied: parts.checkDenied,
       assignTier: createAssignTier(policy),
       readModel: createReadModel(model),
       checkAccess: createCheckAccess({
         authorize: observedReview(createAuthorize({ client, ...access }), observed('subject_access_review')),
+        spend: budget('subject_access_review'),
         cache: grants,
         extraKeys: access.extraKeys,
         now,
@@ -108,6 +150,11 @@ export function wireCheck(parts: CheckParts): Check {
     },
     { deadlineMs: config.check.deadlineMs, now },
   );
+  const accessChanged = createForgetAccess({
+    forget: grants.forget,
+    after: (delayMs, call) => void setTimeout(call, delayMs).unref(),
+  });
+  return { check, accessChanged };
 }
 
 /** Names of the headers that some stage reads, besides those of the credential. */
@@ -118,6 +165,8 @@ export function headersRead({ model }: Config): readonly string[] {
   ];
 }
 
-function createIsTierNamespace(instance: string, policy: () => Policy): (namespace: string) => boolean {
-  return (namespace) => policy().tiers.some(({ name }) => namespace === tierNamespace(instance, name));
+/** By its name, which no other instance can have; also of a tier that the policy no longer holds. */
+function createIsTierNamespace(instance: string): (namespace: string) => boolean {
+  const prefix = tierNamespace(instance, '');
+  return (namespace) => namespace.startsWith(prefix);
 }

@@ -102,7 +102,7 @@ function namespaceNamed(name: string, labels: Readonly<Record<string, string>> =
 function tierRights(namespace: string): readonly NamedManifest[] {
   return [
     role(namespace, 'tiergate-authorizer', [
-      { apiGroups: [''], resources: ['serviceaccounts'], verbs: ['get', 'list', 'watch'] },
+      { apiGroups: [''], resources: ['serviceaccounts', 'secrets'], verbs: ['get', 'list', 'watch'] },
     ]),
     roleBinding(namespace, 'tiergate-authorizer', [userSubject(ownUsers.authorizer.username)]),
     role(namespace, 'tiergate-issuer', [
@@ -173,6 +173,12 @@ function clusterRights(): readonly NamedManifest[] {
         verbs: ['get', 'list', 'watch'],
       },
       { apiGroups: [''], resources: ['events'], verbs: ['create'] },
+      {
+        apiGroups: [''],
+        resources: ['configmaps'],
+        resourceNames: ['tiergate-denied'],
+        verbs: ['list', 'watch'],
+      },
     ]),
     roleBinding('tiergate', 'tiergate-authorizer', [userSubject(ownUsers.authorizer.username)]),
     role('tiergate', 'tiergate-issuer', [
@@ -190,6 +196,16 @@ function clusterRights(): readonly NamedManifest[] {
       { apiGroups: ['serving.kserve.io'], resources: ['llminferenceservices'], verbs: ['list', 'watch'] },
     ]),
     clusterRoleBinding('tiergate-issuer', 'tiergate-issuer', [userSubject(ownUsers.issuer.username)]),
+    clusterRole('tiergate-authorizer', [
+      {
+        apiGroups: [rbac],
+        resources: ['roles', 'rolebindings', 'clusterroles', 'clusterrolebindings'],
+        verbs: ['list', 'watch'],
+      },
+    ]),
+    clusterRoleBinding('tiergate-authorizer', 'tiergate-authorizer', [
+      userSubject(ownUsers.authorizer.username),
+    ]),
     clusterRoleBinding('tiergate-reviews', 'system:auth-delegator', programs),
     clusterRoleBinding('tiergate-keys', 'system:service-account-issuer-discovery', programs),
     clusterRole('tiergate-admin', [

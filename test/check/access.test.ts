@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { type AccessGranted, type AccessQuestion, createCheckAccess } from '../../src/check/access.ts';
+import {
+  type AccessGranted,
+  type AccessQuestion,
+  createCheckAccess,
+  namespaceOfAccess,
+} from '../../src/check/access.ts';
 import { denied, isDenied } from '../../src/check/outcome.ts';
 import type { Principal } from '../../src/check/principal.ts';
 import { createReviewCache } from '../../src/check/review-cache.ts';
@@ -38,6 +43,7 @@ function setUp(extraKeys: readonly string[] = []) {
         question.name === 'llama' ? { namespace: question.namespace } : denied('model_forbidden', 'no'),
       );
     },
+    spend: (_source, review) => review(),
     cache,
     extraKeys,
     now: clock.now,
@@ -50,7 +56,10 @@ function setUp(extraKeys: readonly string[] = []) {
       fault = next;
     },
     reason: async (principal: Principal, model = llama, withinMs = 1000) => {
-      const answer = await checkAccess(principal, model, clock.now() + withinMs);
+      const answer = await checkAccess(principal, model, {
+        source: '127.0.0.1',
+        deadlineAtMs: clock.now() + withinMs,
+      });
       return isDenied(answer) ? answer.reason : 'passed';
     },
   };
@@ -131,10 +140,10 @@ describe('access to a model', () => {
   it('is asked about again after a change of RBAC in its namespace', async () => {
     const { asked, reason, cache } = setUp();
     await reason(alice);
-    cache.forget(({ namespace }) => namespace === 'other');
+    cache.forget((key) => namespaceOfAccess(key) === 'other');
     await reason(alice);
     expect(asked).toHaveLength(1);
-    cache.forget(({ namespace }) => namespace === 'llm');
+    cache.forget((key) => namespaceOfAccess(key) === 'llm');
     await reason(alice);
     expect(asked).toHaveLength(2);
   });

@@ -40,7 +40,9 @@ function setUp(changes: Partial<CheckStages> = {}) {
     readRoute: () => 'model',
     readCredential: () => createSecret('a.b.c'),
     identify: () => principal,
+    checkPresence: () => principal,
     subjectOf: () => 'alice',
+    checkDenied: () => principal,
     assignTier: createAssignTier(() => policy),
     readModel: () => model,
     checkAccess: () => ({ namespace: 'llm' }),
@@ -63,7 +65,9 @@ const order = [
   'readRoute',
   'readCredential',
   'identify',
+  'checkPresence',
   'subjectOf',
+  'checkDenied',
   'assignTier',
   'readModel',
   'checkAccess',
@@ -81,7 +85,8 @@ describe('a check', () => {
       model,
       windows: [],
     });
-    expect(asked).toEqual(order);
+    // And once more, last, whether the token was revoked meanwhile.
+    expect(asked).toEqual([...order, 'checkPresence', 'checkDenied']);
   });
 
   it.each(order)('ends at a denial of %s, at once or awaited, and asks nothing further', async (stage) => {
@@ -91,6 +96,19 @@ describe('a check', () => {
       expect(await check(checkInput())).toMatchObject({ denied: true, reason: 'model_forbidden' });
       expect(asked).toEqual(order.slice(0, order.indexOf(stage) + 1));
     }
+  });
+
+  it('denies what was revoked while a stage waited', async () => {
+    const revoked = denied('token_revoked', 'no');
+    let isRevoked = false;
+    const { check } = setUp({
+      checkPresence: () => (isRevoked ? revoked : principal),
+      checkLimit: async () => {
+        isRevoked = true;
+        return { windows: [] };
+      },
+    });
+    expect(await check(checkInput())).toMatchObject({ reason: 'token_revoked', subject: 'alice', model });
   });
 
   it('says in a denial what was known by then', async () => {
@@ -117,8 +135,8 @@ describe('a check', () => {
 
   it('gives every stage the lesser of its own deadline and the caller\u2019s, less the way back', () => {
     let deadlineAtMs = 0;
-    const checkAccess: CheckStages['checkAccess'] = (_principal, _model, at) => {
-      deadlineAtMs = at;
+    const checkAccess: CheckStages['checkAccess'] = (_principal, _model, asking) => {
+      ({ deadlineAtMs } = asking);
       return { namespace: 'llm' };
     };
     const { check } = setUp({ checkAccess });
@@ -152,7 +170,7 @@ describe('the subject of a caller', () => {
       findOwner,
       now: Date.now,
     });
-    return (of: Principal) => find(of, Date.now() + deadlineMs);
+    return (of: Principal) => find(of, { source: '127.0.0.1', deadlineAtMs: Date.now() + deadlineMs });
   };
 
   it('is the person that the token was issued to, else the account\u2019s name', async () => {

@@ -55,6 +55,7 @@ function setUp({ opaqueTokens = false, issuersKnown = true, signature }: SetUp =
       if (answer === 'hang') return new Promise(() => undefined);
       return answer instanceof Error ? Promise.reject(answer) : Promise.resolve(answer);
     },
+    spend: (_source, review) => review(),
     cache,
     now: clock.now,
   });
@@ -77,7 +78,8 @@ function setUp({ opaqueTokens = false, issuersKnown = true, signature }: SetUp =
     answerWith: (next: Answer) => {
       answer = next;
     },
-    identify: (token: string, withinMs = 1000) => identify(createSecret(token), clock.now() + withinMs),
+    identify: (token: string, withinMs = 1000) =>
+      identify(createSecret(token), { source: '127.0.0.1', deadlineAtMs: clock.now() + withinMs }),
   };
 }
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { type Denied, denied } from '../../src/check/outcome.ts';
 import { type CacheEvent, createReviewCache, type ReviewCacheOptions } from '../../src/check/review-cache.ts';
 import { DependencyError } from '../../src/dependency-error.ts';
+import { createReviewBudget } from '../../src/check/review-budget.ts';
 import { createManualClock } from '../support/manual-clock.ts';
 
 interface Yes {
@@ -138,12 +139,65 @@ describe('a review cache', () => {
     await cache.ask('a', () => Promise.resolve({ name: 'alice' }));
     await cache.ask('b', () => Promise.resolve({ name: 'bob' }));
     const late = cache.ask('late', review);
-    cache.forget(({ name }) => name === 'alice');
+    cache.forget((key) => key !== 'b');
     flights[0]?.answer({ name: 'alice' });
     expect(await late).toEqual({ name: 'alice' });
     expect(cache.recall('a')).toBeUndefined();
     expect(cache.recall('late')).toBeUndefined();
     expect(cache.recall('b')).toEqual({ name: 'bob' });
+  });
+
+  it('asks anew after it was told to forget, though an older question is still under way', async () => {
+    const { cache } = setUp();
+    const { review, flights } = manualReview();
+    const before = cache.ask('k', review);
+    cache.forget(() => true);
+    const after = cache.ask('k', review);
+    flights[1]?.answer(no);
+    expect(await after).toBe(no);
+    flights[0]?.answer({ name: 'alice' });
+    expect(await before).toEqual({ name: 'alice' });
+    expect(cache.recall('k')).toBe(no);
+  });
+
+  it('forgets a no as well', async () => {
+    const { cache } = setUp();
+    await cache.ask('k', () => Promise.resolve(no));
+    cache.forget(() => true);
+    expect(cache.recall('k')).toBeUndefined();
+  });
+
+  it('asks again about what is older than it may be at the moment', async () => {
+    let maxAgeMs = Number.POSITIVE_INFINITY;
+    const { cache, clock } = setUp({ maxAgeMs: () => maxAgeMs });
+    await cache.ask('k', () => Promise.resolve({ name: 'alice' }));
+    clock.advance(20_000);
+    expect(cache.recall('k')).toEqual({ name: 'alice' });
+    maxAgeMs = 10_000;
+    expect(cache.recall('k')).toBeUndefined();
+    expect(await cache.ask('k', () => Promise.reject(outage))).toEqual({ name: 'alice' });
+  });
+
+  it('does not take a spent budget for an outage: who may be asked about is still waited for', async () => {
+    const { cache, clock } = setUp();
+    await cache.ask('known', () => Promise.resolve({ name: 'alice' }));
+    await cache.ask('other', () => Promise.resolve({ name: 'bob' }));
+    clock.advance(60_000);
+    const spent = createReviewBudget({
+      concurrency: 1,
+      perSecond: 1,
+      perSourcePerSecond: 1,
+      queue: 0,
+      maxWaitMs: 1,
+      now: clock.now,
+      observe: () => undefined,
+    });
+    await spent.spend('a', () => Promise.resolve());
+    // Its own token is served stale; whoever has a budget left gets a fresh answer.
+    expect(await cache.ask('known', () => spent.spend('a', () => Promise.resolve(no)))).toEqual({
+      name: 'alice',
+    });
+    expect(await cache.ask('other', () => Promise.resolve(no))).toBe(no);
   });
 
   it('holds no more than it may, and says what it pushes out', async () => {

@@ -311,11 +311,6 @@ workers: 4
     ['listeners: {console: {address: "0.0.0.0:1"}}', 'listeners.console'],
     ['limits: {onStoreUnavailable: allow}', 'limits.onStoreUnavailable'],
     ['limits: {expectedReplicas: 3}', 'limits.expectedReplicas'],
-    ['identity: {watchDownTtl: 5s}', 'identity.watchDownTtl'],
-    ['reviews: {concurrency: 1}', 'reviews.concurrency'],
-    ['reviews: {perSecond: 1}', 'reviews.perSecond'],
-    ['reviews: {perSourcePerSecond: 1}', 'reviews.perSourcePerSecond'],
-    ['reviews: {queue: 1}', 'reviews.queue'],
     ['tracing: {}', 'tracing'],
     ['registrar: {}', 'registrar'],
   ];
