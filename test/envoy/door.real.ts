@@ -79,19 +79,24 @@ describe.each([
     await rm(folder, { recursive: true });
   });
 
-  function ask(path: string, headers: OutgoingHttpHeaders = {}): Promise<Answer> {
+  function ask(path: string, headers: Readonly<Record<string, string | string[]>> = {}): Promise<Answer> {
     reached.length = 0;
     input = undefined;
     return new Promise((resolve, reject) => {
-      httpRequest({ port: envoy.port, path, method: 'POST', headers, agent: false }, (response) => {
-        let body = '';
-        response
-          .setEncoding('utf8')
-          .on('data', (part: string) => {
-            body += part;
-          })
-          .on('end', () => resolve({ status: response.statusCode, headers: response.headersDistinct, body }));
-      })
+      httpRequest(
+        { port: envoy.port, path, method: 'POST', headers: { ...headers }, agent: false },
+        (response) => {
+          let body = '';
+          response
+            .setEncoding('utf8')
+            .on('data', (part: string) => {
+              body += part;
+            })
+            .on('end', () =>
+              resolve({ status: response.statusCode, headers: response.headersDistinct, body }),
+            );
+        },
+      )
         .once('error', reject)
         .end();
     });
