@@ -67,7 +67,7 @@ export interface EnvoyServerTuning {
   readonly socketMode: number;
 }
 
-export const defaultTuning: EnvoyServerTuning = {
+const defaultTuning: EnvoyServerTuning = {
   keepaliveMs: 30_000,
   keepaliveTimeoutMs: 10_000,
   maxConnectionAgeMs: Number.POSITIVE_INFINITY,

@@ -10,7 +10,7 @@ import { field } from './wire-bytes.ts';
 type Random = () => number;
 
 /** mulberry32: the same numbers for the same seed, so that what was found can be found again. */
-export function createRandom(seed: number): Random {
+function createRandom(seed: number): Random {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;

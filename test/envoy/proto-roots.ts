@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import protobuf from 'protobufjs';
 
 /** Files of ours; the others come in as imports. */
-export const protoFiles = [
+const protoFiles = [
   'envoy/service/auth/v3/external_auth.proto',
   'envoy/service/auth/v3/attribute_context.proto',
   'grpc/health/v1/health.proto',
