@@ -27,6 +27,10 @@ const commands: Readonly<Record<string, Command>> = {
     summary: 'all of it on one machine, with lines to paste',
     load: async () => (await import('./programs/sandbox.ts')).sandbox,
   },
+  deny: {
+    summary: 'keeps a user, a ServiceAccount or a token out until a given end',
+    load: async () => (await import('./programs/deny.ts')).deny,
+  },
   'check-config': {
     options: 'FILE',
     summary: 'every mistake of a process file at once',

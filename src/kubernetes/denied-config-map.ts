@@ -109,6 +109,39 @@ export interface DeniedStore {
  */
 export function createDeniedStore(client: Pick<KubernetesClient, 'request'>, namespace: string): DeniedStore {
   const path = `${pathOf(namespace)}/${deniedConfigMapName}`;
+
+  async function change(set: DeniedEntry | undefined, removedKeys: readonly string[]): Promise<void> {
+    const data = {
+      ...Object.fromEntries(removedKeys.map((key) => [key, null])),
+      ...(set !== undefined && { [deniedKey(set)]: writeEntry(set) }),
+    };
+    const patched = await client.request({
+      method: 'PATCH',
+      path,
+      contentType: 'application/merge-patch+json',
+      body: { data },
+    });
+    if (patched.status === 200) return;
+    if (patched.status !== 404)
+      throw malformed(`ConfigMap ${deniedConfigMapName}: ${statusMessage(patched)}`);
+    if (set === undefined) return;
+    const created = await client.request({
+      method: 'POST',
+      path: pathOf(namespace),
+      body: {
+        apiVersion: 'v1',
+        kind: 'ConfigMap',
+        metadata: { name: deniedConfigMapName, labels: { 'app.kubernetes.io/name': 'tiergate' } },
+        data: { [deniedKey(set)]: writeEntry(set) },
+      },
+    });
+    if (created.status === 201) return;
+    if (created.status !== 409)
+      throw malformed(`ConfigMap ${deniedConfigMapName}: ${statusMessage(created)}`);
+    // Somebody was faster.
+    await change(set, removedKeys);
+  }
+
   return {
     async read() {
       const answer = await client.request({ method: 'GET', path });
@@ -117,36 +150,7 @@ export function createDeniedStore(client: Pick<KubernetesClient, 'request'>, nam
       if (object === undefined) throw malformed(`ConfigMap ${deniedConfigMapName}: ${statusMessage(answer)}`);
       return object.denials;
     },
-    async change(set, removedKeys) {
-      const data = {
-        ...Object.fromEntries(removedKeys.map((key) => [key, null])),
-        ...(set !== undefined && { [deniedKey(set)]: writeEntry(set) }),
-      };
-      const patched = await client.request({
-        method: 'PATCH',
-        path,
-        contentType: 'application/merge-patch+json',
-        body: { data },
-      });
-      if (patched.status === 200) return;
-      if (patched.status !== 404)
-        throw malformed(`ConfigMap ${deniedConfigMapName}: ${statusMessage(patched)}`);
-      if (set === undefined) return;
-      const created = await client.request({
-        method: 'POST',
-        path: pathOf(namespace),
-        body: {
-          apiVersion: 'v1',
-          kind: 'ConfigMap',
-          metadata: { name: deniedConfigMapName, labels: { 'app.kubernetes.io/name': 'tiergate' } },
-          data: { [deniedKey(set)]: writeEntry(set) },
-        },
-      });
-      // Somebody was faster.
-      if (created.status === 409) return this.change(set, removedKeys);
-      if (created.status !== 201)
-        throw malformed(`ConfigMap ${deniedConfigMapName}: ${statusMessage(created)}`);
-    },
+    change,
   };
 }
 
