@@ -179,6 +179,21 @@ issuer: {listeners: {http: {address: "127.0.0.1:${port}"}, ops: {address: "127.0
     expect(listed.body['data']).toMatchObject([{ name: 'cli' }]);
   });
 
+  it('the cluster itself collects the records of an account that was ended', async () => {
+    const secrets = `/api/v1/namespaces/${instance}-tier-free/secrets`;
+    const countOf = async (user: string): Promise<number> => {
+      const { body } = await kube.client().get(secrets);
+      const { items } = body as { readonly items: readonly Json[] };
+      return items.filter(({ metadata }) => Object.is(metadata?.['annotations']?.['tiergate.dev/user'], user))
+        .length;
+    };
+    expect(await countOf('newcomer')).toBe(30);
+    const revoked = { token: 'newcomer-cluster-token', method: 'DELETE', path: '/v1/tokens' };
+    expect(await ask(replicas[0], revoked)).toMatchObject({ status: 204 });
+    await expect.poll(() => countOf('newcomer'), { timeout: 20_000 }).toBe(0);
+    expect(await countOf('alice')).toBe(1);
+  });
+
   it('no token is in what they have written, at any level', () => {
     const text = replicas.map(({ logPath }) => readFileSync(logPath, 'utf8')).join('');
     expect(text).toContain('token_audit');
