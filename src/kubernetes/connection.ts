@@ -164,14 +164,15 @@ async function readConfig({ kubeconfig, context }: ConnectionOptions): Promise<K
   const client = await import('@kubernetes/client-node');
   const config = new client.KubeConfig();
   const source = sourceOf({ kubeconfig });
+  let fault: string | undefined;
   try {
     if (kubeconfig === undefined) config.loadFromDefault();
     else config.loadFromFile(kubeconfig);
   } catch (error) {
-    throw new Error(`${source}: ${error instanceof Error ? error.message : 'can not be read'}`, {
-      cause: error,
-    });
+    // The first line alone, and no cause: a YAML parser goes on to quote the lines around, tokens among them.
+    fault = (error instanceof Error ? error.message : '').split('\n')[0] || 'can not be read';
   }
+  if (fault !== undefined) throw new Error(`${source}: ${fault}`);
   if (kubeconfig !== undefined) followTokenFiles(config, kubeconfig, client.loadYaml);
   if (context !== undefined) config.setCurrentContext(context);
   const contexts = config.getContexts().map(({ name }) => name);

@@ -14,16 +14,22 @@ import { connectCounters } from './connect-counters.ts';
 import { startPolicy } from './follow-policy.ts';
 import { kubeconfigOf } from './load-policy.ts';
 import { createPolicyInForce, type PolicySource } from './policy-in-force.ts';
+import { preflight } from './preflight.ts';
 import type { Program } from './program.ts';
 import { startAccounts } from './start-accounts.ts';
-import { packageVersion, runServer, type ServerContext } from './run-server.ts';
 import { type RbacPart, startDeniedList, startRbac } from './start-protection.ts';
+import { packageVersion, runServer, type ServerContext } from './run-server.ts';
 import { headersRead, wireCheck } from './wire-check.ts';
 
 /** `tiergate authorizer`: what Envoy asks about every request. */
 export const authorizer: Program = (args, io) =>
   runServer(
-    { name: 'authorizer', stopTimeoutMs, start: async (context) => void (await startAuthorizer(context)) },
+    {
+      name: 'authorizer',
+      preflight: (config) => preflight(config, config.listeners.grpc),
+      stopTimeoutMs,
+      start: async (context) => void (await startAuthorizer(context)),
+    },
     args,
     io,
   );

@@ -22,6 +22,8 @@ export interface ServerContext {
 
 export interface Server {
   readonly name: string;
+  /** What is wrong with what the process file names, a mistake a line; looked at before anything starts. */
+  readonly preflight?: (config: Config) => Promise<readonly string[]>;
   /** Wires and starts its parts; the server runs until it is told to stop. */
   readonly start: (context: ServerContext) => Promise<void>;
   /** For all parts together. */
@@ -37,6 +39,11 @@ export async function runServer(server: Server, args: readonly string[], io: Pro
     const { values } = parseArgs({ args: [...args], options: { config: { type: 'string' } } });
     const path = values.config ?? environment.configFile;
     const config = path === undefined ? parseConfig('', { file: 'defaults', folder: '.' }) : loadConfig(path);
+    const mistakes = (await server.preflight?.(config)) ?? [];
+    if (mistakes.length > 0) {
+      for (const words of mistakes) io.err(words);
+      return exitCode.config;
+    }
     const sink = createLogSink({
       stream: currentProcess.stdout,
       maxBufferedBytes: maxBufferedLogBytes,
