@@ -93,7 +93,7 @@ export interface EnvoyServer {
    * be had or the TLS files can not be used. Resolves to the address, with the port that it got.
    */
   readonly start: () => Promise<string>;
-  /** What health says: false until the first call. */
+  /** What health says: false until the first call, and from `stop` on whatever is said here. */
   readonly setServing: (isServing: boolean) => void;
   /** Looks at the TLS files at once, not at the next poll. Never rejects. */
   readonly reloadCertificates: () => Promise<void>;
@@ -186,7 +186,7 @@ export function createEnvoyServer(options: EnvoyServerOptions): EnvoyServer {
 
   return {
     start,
-    setServing: health.setServing,
+    setServing: (isServing) => health.setServing(isServing && stopping === undefined),
     reloadCertificates: async () => certificates?.reload(),
     stop: (how) => (stopping ??= stop(how)),
   };

@@ -35,6 +35,7 @@ describe('stopping', () => {
     const delaying = new AbortController();
     const stopped = server.stop({ drainDelayMs: 60_000, graceMs: 1000, signal: delaying.signal });
     expect(await nextOf(watch)).toEqual({ status: 'NOT_SERVING' });
+    server.setServing(true);
     expect(await client.health('')).toEqual({ status: 'NOT_SERVING' });
     expect(await client.check(sampleRequest())).toMatchObject({ http_response: 'ok_response' });
     delaying.abort();
