@@ -99,13 +99,13 @@ export async function startAuthorizer(
     metrics,
     health,
   });
+  rbac = await startRbac(watches, accessChanged);
   const server = createDoor(check, context, metrics);
   const grpcAddress = await lifecycle.start({
     name: 'grpc',
     start: () => server.start(),
     async stop(_address, signal) {
       health.stopping();
-  rbac = await startRbac(watches, accessChanged);
       await server.stop({ drainDelayMs: sources.drainDelayMs ?? defaultDrainDelayMs, graceMs, signal });
     },
   });
