@@ -60,7 +60,13 @@ export function createListModels(options: ListModelsOptions): ListModels {
     const usable: ServedModel[] = [];
     const work = async (): Promise<void> => {
       for (let model = waiting.shift(); model !== undefined; model = waiting.shift()) {
-        if (await mayUse(asker, model)) usable.push(model);
+        try {
+          if (await mayUse(asker, model)) usable.push(model);
+        } catch (error) {
+          // There will be no list: nobody need ask for the rest of it.
+          waiting.length = 0;
+          throw error;
+        }
       }
     };
     await Promise.all(Array.from({ length: maxParallel }, work));

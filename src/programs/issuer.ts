@@ -132,6 +132,7 @@ function createServer({ config, log }: ServerContext, { metrics, ...parts }: Ser
     clusterAudience: config.issuer.clusterAudience,
     namespace: ownNamespace(parts.client),
     access,
+    reviews: config.reviews,
     maxTokensPerUser: config.issuer.maxTokensPerUser,
     serviceAccountNamespaces: config.issuer.mint.serviceAccounts,
     createNamespaces: config.issuer.createNamespaces,

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { AccessGranted } from '../check/access.ts';
 import type { Consume } from '../check/limit.ts';
 import { denied } from '../check/outcome.ts';
+import { createReviewBudget } from '../check/review-budget.ts';
 import { createReviewCache } from '../check/review-cache.ts';
 import { createAssignTier } from '../check/tier.ts';
 import type { TokenApi } from '../http/token-api.ts';
@@ -38,6 +39,14 @@ export interface TokenApiOptions {
   readonly listServedModels: ListServedModels;
   /** What a model is to the cluster, and what using it is called. */
   readonly access: { readonly group: string; readonly resource: string; readonly verb: string };
+  /** What callers together may ask of the API server, for who they are and which models they may use. */
+  readonly reviews: {
+    readonly concurrency: number;
+    readonly perSecond: number;
+    readonly queue: number;
+    /** The longest wait for a turn, in milliseconds. */
+    readonly timeoutMs: number;
+  };
   readonly maxTokensPerUser: number;
   /** Namespaces whose ServiceAccounts may mint. */
   readonly serviceAccountNamespaces: readonly string[];
@@ -60,6 +69,17 @@ export function createTokenApi(options: TokenApiOptions): TokenApi {
   const accounts = createServiceAccounts(client, instance);
   const secrets = createTokenSecrets(client);
   const assignTier = createAssignTier(options.policy);
+  const { perSecond, timeoutMs } = options.reviews;
+  const { spend } = createReviewBudget({
+    ...options.reviews,
+    // One list may be long; turns are taken source by source all the same.
+    perSourcePerSecond: perSecond,
+    maxWaitMs: timeoutMs,
+    now,
+    observe: () => undefined,
+  });
+  const reviewCaller = createReviewCaller(options);
+  const authorize = createAuthorize({ client, ...options.access });
   const endAccounts = createEndAccounts({ ...accounts, listTierNamespaces });
   const memory = {
     maxEntries: 10_000,
@@ -73,7 +93,7 @@ export function createTokenApi(options: TokenApiOptions): TokenApi {
     identify: createIdentifyCaller({
       instance,
       clusterAudience: options.clusterAudience,
-      review: createReviewCaller(options),
+      review: (token) => spend('callers', () => reviewCaller(token)),
       ...accounts,
       ...secrets,
       cache: createReviewCache<Caller>({
@@ -111,7 +131,7 @@ export function createTokenApi(options: TokenApiOptions): TokenApi {
     listModels: createListModels({
       instance,
       listServedModels: options.listServedModels,
-      authorize: createAuthorize({ client, ...options.access }),
+      authorize: (question) => spend(question.user, () => authorize(question)),
       cache: createReviewCache<AccessGranted>({
         ...memory,
         ttlMs: () => accessTtlMs,

@@ -317,6 +317,24 @@ describe('the token API over HTTP', () => {
       expect((forBob['data'] as unknown as { id: string }[]).map(({ id }) => id)).toEqual(['llama']);
     });
 
+    it('cost the API server no more than the budget of reviews', async () => {
+      const models = Array.from({ length: 40 }, (_, index) => ({
+        namespace: 'llm',
+        objectName: `model-${index}`,
+        id: `model-${index}`,
+        createdAtMs: 0,
+        ready: true,
+      }));
+      const reviews = { concurrency: 2, perSecond: 10, queue: 100, timeoutMs: 100 };
+      const other = await startIssuer({ url }, adminToken, { models, api: { reviews } });
+      const before = kube.requestCount('subjectaccessreviews');
+      const { status, headers } = await ask(other, { token: alice, path: '/v1/models' });
+      expect(status).toBe(503);
+      expect(headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
+      expect(kube.requestCount('subjectaccessreviews') - before).toBeLessThan(15);
+      await other.close();
+    });
+
     it('are the same for an access token, and cost no quota', async () => {
       const minted = await ask(issuer, { token: 'bob-token', method: 'POST', path: '/v1/tokens' });
       const token = minted.body['token'];

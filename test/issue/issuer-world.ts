@@ -90,6 +90,7 @@ export async function startIssuer(
     consume: createMemoryConsume({ now: Date.now }),
     listServedModels: () => more.models ?? [],
     access: { group: 'serving.kserve.io', resource: 'llminferenceservices', verb: 'post' },
+    reviews: { concurrency: 64, perSecond: 500, queue: 1000, timeoutMs: 2_000 },
     maxTokensPerUser: 50,
     serviceAccountNamespaces: [],
     createNamespaces: false,
