@@ -8,6 +8,8 @@ import protobuf from 'protobufjs';
 const protoFiles = [
   'envoy/service/auth/v3/external_auth.proto',
   'envoy/service/auth/v3/attribute_context.proto',
+  'envoy/service/ratelimit/v3/rls.proto',
+  'envoy/service/accesslog/v3/als.proto',
   'grpc/health/v1/health.proto',
 ] as const;
 
@@ -20,6 +22,25 @@ export function loadOurs(edit: (path: string, text: string) => string = (_path, 
   return load([ourProtoDir], protoFiles, edit);
 }
 
+/**
+ * What Envoy has added since the copy that the development dependency ships. `descriptor` is the field in Envoy's own
+ * compiled-in FileDescriptorProto, where a real Envoy is asked for it (protos.real.ts).
+ */
+export const newerFields = [
+  {
+    path: 'envoy/extensions/common/ratelimit/v3/ratelimit.proto',
+    after: 'RateLimitOverride limit = 2;',
+    field: 'google.protobuf.UInt64Value hits_addend = 3;',
+    descriptor: '\n\x0bhits_addend\x18\x03 \x01(\x0b2\x1c.google.protobuf.UInt64Value',
+  },
+  {
+    path: 'envoy/extensions/common/ratelimit/v3/ratelimit.proto',
+    after: 'RateLimitOverride limit = 2;',
+    field: 'bool is_negative_hits = 4;',
+    descriptor: '\n\x10is_negative_hits\x18\x04 \x01(\x08',
+  },
+] as const;
+
 /** Envoy's own and gRPC's own, out of development dependencies. */
 export function loadOriginals(): Promise<protobuf.Root> {
   const xds = join(packageDir('@grpc/grpc-js-xds'), 'deps');
@@ -31,6 +52,19 @@ export function loadOriginals(): Promise<protobuf.Root> {
       packageDir('protobufjs'),
     ],
     [...protoFiles.filter((path) => !path.endsWith(health)), health],
+    addNewerFields,
+  );
+}
+
+/** Its own imports leave the wrappers out, which one of the newer fields needs. */
+const someImport = 'import "envoy/type/v3/ratelimit_unit.proto";';
+
+function addNewerFields(file: string, text: string): string {
+  const newer = newerFields.filter(({ path }) => file.endsWith(path));
+  if (newer.length === 0) return text;
+  return newer.reduce(
+    (grown, { after, field }) => grown.replace(after, `${after}\n${field}`),
+    text.replace(someImport, `${someImport}\nimport "google/protobuf/wrappers.proto";`),
   );
 }
 

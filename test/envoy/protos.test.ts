@@ -17,6 +17,11 @@ describe('our protos', () => {
         '.envoy.service.auth.v3.AttributeContext.HttpRequest',
         '.envoy.config.core.v3.HeaderValueOption.HeaderAppendAction',
         '.envoy.type.v3.StatusCode',
+        '.envoy.service.ratelimit.v3.RateLimitService',
+        '.envoy.service.ratelimit.v3.RateLimitResponse.DescriptorStatus',
+        '.envoy.extensions.common.ratelimit.v3.RateLimitDescriptor.Entry',
+        '.envoy.service.accesslog.v3.AccessLogService',
+        '.envoy.data.accesslog.v3.AccessLogCommon',
         '.google.rpc.Status',
         '.grpc.health.v1.Health',
       ]),
@@ -46,6 +51,14 @@ describe('our protos', () => {
     ['an enum value', 'TooManyRequests = 429;', 'TooManyRequests = 420;', 'StatusCode.TooManyRequests'],
     ['a method', 'rpc Check(CheckRequest)', 'rpc Ask(CheckRequest)', 'Authorization.Ask'],
     ['streaming', 'returns (stream HealthCheckResponse)', 'returns (HealthCheckResponse)', 'Health.Watch'],
+    [
+      'a field gained later',
+      'hits_addend = 3;\n\n  // Units',
+      'hits_addend = 5;\n\n  // Units',
+      'RateLimitDescriptor.hits_addend',
+    ],
+    ['a way', 'rpc StreamAccessLogs(stream ', 'rpc StreamAccessLogs(', 'AccessLogService.StreamAccessLogs'],
+    ['an entry', 'Metadata metadata = 17;', 'Metadata metadata = 18;', 'AccessLogCommon.metadata'],
     ['a package', 'package grpc.health.v1;', 'package grpc.health.v2;', '.grpc.health.v2.Health'],
   ] as const)('are told apart from the originals by %s', async (_kind, right, wrong, named) => {
     let edited = 0;
