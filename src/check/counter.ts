@@ -1,4 +1,5 @@
 import type { WindowLimit } from '../policy/policy.ts';
+import { type ActiveBoost, boostedWindow } from './boost.ts';
 import type { Charge, Decision, WindowState } from './limit.ts';
 import type { Demand } from './window.ts';
 
@@ -30,10 +31,14 @@ export interface Reading {
 /** What the counters answered. */
 export interface Answer {
   readonly admitted: boolean;
+  /** When admitted: shadow windows were not charged, since one of them had no room. */
+  readonly leftOut: boolean;
   /** In the order of the counters. */
   readonly readings: readonly Reading[];
   /** When denied: how long until the claim fits, or undefined if it never can. */
   readonly retryAfterUs: number | undefined;
+  /** In force for the subject at the time. */
+  readonly boost?: ActiveBoost;
 }
 
 const microsecondsPerMs = 1000;
@@ -44,7 +49,7 @@ const known = new WeakMap<readonly Charge[], ClaimCounters>();
 /**
  * Charges → the counters behind them. Limits over the same scope, unit and length share one counter (say, a
  * shadow limit beside the enforced one): it is charged once, with the greatest of their costs, and the least
- * enforced limit decides. Throws RangeError when a cost or a length is not a whole number: a bug of the caller.
+ * enforced limit decides; a counter of shadow limits alone never denies. Throws RangeError when a cost or a length is not a whole number: a bug of the caller.
  */
 export function countersOf(charges: readonly Charge[]): ClaimCounters {
   let found = known.get(charges);
@@ -57,13 +62,19 @@ export function countersOf(charges: readonly Charge[]): ClaimCounters {
 
 /** The counters' answer → what the claim is told, window by window. */
 export function decisionFrom(claim: ClaimCounters, answer: Answer): Decision {
-  const { admitted, readings, retryAfterUs } = answer;
+  const { admitted, readings, retryAfterUs, boost } = answer;
   return {
     admitted,
+    ...(boost !== undefined && { boost }),
     windows: claim.charges.map((charge, index) => {
       const reading = readings[claim.counterOfCharge[index] ?? -1];
-      if (reading === undefined) throw new RangeError('each counter needs its reading');
-      return windowState(charge, reading, admitted);
+      const counter = claim.counters[claim.counterOfCharge[index] ?? -1];
+      if (reading === undefined || counter === undefined) {
+        throw new RangeError('each counter needs its reading');
+      }
+      const window = boost === undefined ? charge.window : boostedWindow(charge.window, boost.percent);
+      const isCharged = admitted && !(answer.leftOut && counter.isShadow === true);
+      return windowState({ ...charge, window }, reading, isCharged);
     }),
     retryAfterMs: retryAfterUs === undefined ? undefined : wholeMs(retryAfterUs),
   };
@@ -83,7 +94,7 @@ function mergeCharges(charges: readonly Charge[]): ClaimCounters {
       windowMs: window.windowMs,
       lengthUs: window.windowMs * microsecondsPerMs,
       units: Math.max(cost, same?.units ?? 0),
-      limit: window.mode === 'shadow' ? same?.limit : Math.min(window.limit, same?.limit ?? Infinity),
+      ...limitOf(window, same),
     };
     if (same === undefined) counterOfCharge.push(counters.push(merged) - 1);
     else {
@@ -94,14 +105,26 @@ function mergeCharges(charges: readonly Charge[]): ClaimCounters {
   return { charges, counters, counterOfCharge, chargesAnything: counters.some(({ units }) => units > 0) };
 }
 
-function counterName(window: WindowLimit): string {
+/** Among enforced limits the least decides, and over any shadow's; among shadow limits the least. */
+function limitOf(
+  { mode, limit }: WindowLimit,
+  same: Counter | undefined,
+): Pick<Counter, 'limit' | 'isShadow'> {
+  const isShadow = mode === 'shadow';
+  if (same === undefined || (same.isShadow === true && !isShadow)) return { limit, isShadow };
+  if (same.isShadow !== true && isShadow) return same;
+  return { limit: Math.min(limit, same.limit ?? Infinity), isShadow };
+}
+
+/** `<scope>:<unit>:<length in ms>` */
+export function counterName(window: WindowLimit): string {
   return `${window.scope}:${window.unit}:${window.windowMs}`;
 }
 
-function windowState({ window, cost }: Charge, reading: Reading, admitted: boolean): WindowState {
-  // Units of an admitted claim are in the total already.
-  const wanted = admitted ? reading.total : reading.total + cost;
-  const mayExceed = cost > 0 && (!admitted || window.mode === 'shadow');
+function windowState({ window, cost }: Charge, reading: Reading, isCharged: boolean): WindowState {
+  // Units that were charged are in the total already.
+  const wanted = isCharged ? reading.total : reading.total + cost;
+  const mayExceed = cost > 0 && (!isCharged || window.mode === 'shadow');
   return {
     window,
     remaining: Math.max(0, window.limit - reading.total),

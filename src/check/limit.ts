@@ -1,5 +1,6 @@
 import { isDependencyError } from '../dependency-error.ts';
 import type { OnStoreUnavailable, Tier, WindowLimit } from '../policy/policy.ts';
+import type { ActiveBoost } from './boost.ts';
 import { bounded } from './deadline.ts';
 import { type Denied, denied } from './outcome.ts';
 
@@ -41,6 +42,8 @@ export interface Decision {
   readonly windows: readonly WindowState[];
   /** When denied: the earliest time from now at which the claim fits, or undefined if it never can. */
   readonly retryAfterMs: number | undefined;
+  /** In force for the subject; the limits of `windows` have it in them. */
+  readonly boost?: ActiveBoost;
 }
 
 /**

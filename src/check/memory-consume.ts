@@ -1,10 +1,16 @@
 import { DependencyError } from '../dependency-error.ts';
-import { type ClaimCounters, type Counter, countersOf, decisionFrom } from './counter.ts';
+import type { WindowUnit } from '../policy/policy.ts';
+import { type ActiveBoost, type Boost, boostedLimit, requireBoost, type ResetCounters } from './boost.ts';
+import { type ClaimCounters, type Counter, counterName, countersOf, decisionFrom } from './counter.ts';
 import type { Claim, Decision } from './limit.ts';
+import { createMemoryRecords, type ChargedCounter } from './memory-records.ts';
+import { type Settled, type Settlement, usedOf } from './settlement.ts';
 import {
+  chargedSlot,
   claimWindows,
   emptyWindow,
   resetAfterUs,
+  settledWindow,
   type SlottedWindow,
   type WindowsClaim,
   windowAt,
@@ -28,8 +34,22 @@ export interface MemoryConsumeOptions {
   readonly maxRecords?: number;
 }
 
+/** The ports of the counters, in this process's memory: exact for one process, gone when it ends. Synchronous. */
+export interface MemoryCounters {
+  /** Throws DependencyError: `overloaded` as said at `maxSubjects`, `timeout` for a claim past its deadline. */
+  readonly consume: (claim: Claim) => Decision;
+  readonly settle: (settlement: Settlement) => Settled;
+  readonly setBoost: (subject: string, boost: Boost | undefined) => void;
+  readonly resetCounters: (...of: Parameters<ResetCounters>) => void;
+}
+
 /** Counters of one subject by their names. */
 type Windows = Map<string, SlottedWindow>;
+
+interface KeptBoost {
+  readonly percent: number;
+  readonly endsAtMs: number;
+}
 
 /** How long nobody looks again through all subjects for room when there was none, in milliseconds. */
 const sweepPauseMs = 1000;
@@ -37,17 +57,25 @@ const sweepPauseMs = 1000;
 /** Subjects looked at for each claim, so that what ran out leaves without a timer. */
 const sweptPerClaim = 2;
 
-/**
- * Implements Consume in this process's memory: exact for one process, gone when it ends. Synchronous.
- * Throws DependencyError: `overloaded` as said at `maxSubjects`, `timeout` for a claim past its deadline.
- */
-export function createMemoryConsume(options: MemoryConsumeOptions): (claim: Claim) => Decision {
+/** Implements Consume alone. */
+export function createMemoryConsume(options: MemoryConsumeOptions): MemoryCounters['consume'] {
+  return createMemoryCounters(options).consume;
+}
+
+export function createMemoryCounters(options: MemoryConsumeOptions): MemoryCounters {
   const { now, maxSubjects = 100_000, recordTtlMs = 15_000, maxRecords = 200_000 } = options;
   const windowsBySubject = new Map<string, Windows>();
-  /** Until when an id is known, in epoch ms. In the order of insertion, which is that of expiry. */
-  const expiryByRecord = new Map<string, number>();
+  const boostBySubject = new Map<string, KeptBoost>();
+  const records = createMemoryRecords({ recordTtlMs, maxRecords });
   let sweep = windowsBySubject.entries();
+  let newestEpoch = 0;
   let sweptInVainAtMs = Number.NEGATIVE_INFINITY;
+
+  /** Of an epoch of its own, though many begin within one millisecond: what was charged to another never meets it. */
+  function newWindow(lengthUs: number, nowUs: number): SlottedWindow {
+    newestEpoch = Math.max(nowUs, newestEpoch + 1);
+    return { ...emptyWindow(lengthUs, nowUs), epoch: newestEpoch };
+  }
 
   function dropIfIdle(subject: string, windows: Windows, nowUs: number): void {
     for (const [name, window] of windows) {
@@ -84,74 +112,127 @@ export function createMemoryConsume(options: MemoryConsumeOptions): (claim: Clai
     });
   }
 
-  function remember(record: string, nowMs: number): void {
-    if (expiryByRecord.size >= maxRecords) {
-      const [oldest] = expiryByRecord.keys();
-      if (oldest !== undefined) expiryByRecord.delete(oldest);
-    }
-    expiryByRecord.set(record, nowMs + recordTtlMs);
-  }
-
-  function forgetExpired(nowMs: number): void {
-    for (const [record, expiresAtMs] of expiryByRecord) {
-      if (expiresAtMs > nowMs) return;
-      expiryByRecord.delete(record);
-    }
-  }
-
-  /** Also after a denial: see WindowsClaim. */
-  function keep(subject: string, claim: ClaimCounters, claimed: WindowsClaim): void {
-    const kept = windowsBySubject.get(subject) ?? new Map<string, SlottedWindow>();
-    for (const [index, { name }] of claim.counters.entries()) {
-      const window = claimed.windows[index];
-      if (window === undefined || window.total === 0) kept.delete(name);
-      else kept.set(name, window);
-    }
+  /** Windows without units are not kept; others also after a denial: see WindowsClaim. */
+  function keep(subject: string, kept: Windows): void {
+    for (const [name, { total }] of kept) if (total === 0) kept.delete(name);
     if (kept.size > 0) windowsBySubject.set(subject, kept);
     else windowsBySubject.delete(subject);
   }
 
-  return ({ subject, id, charges, deadlineAtMs }) => {
+  function boostOf(subject: string, nowMs: number): ActiveBoost | undefined {
+    const boost = boostBySubject.get(subject);
+    if (boost === undefined) return undefined;
+    if (boost.endsAtMs > nowMs) return { percent: boost.percent, endsAfterMs: boost.endsAtMs - nowMs };
+    boostBySubject.delete(subject);
+    return undefined;
+  }
+
+  function consume({ subject, id, charges, deadlineAtMs }: Claim): Decision {
     const nowMs = now();
     if (nowMs > deadlineAtMs) throw new DependencyError('memory', 'timeout');
     const nowUs = inUs(nowMs);
     const claim = countersOf(charges);
-    forgetExpired(nowMs);
+    records.forgetExpired(nowMs);
     sweepSome(nowUs);
     const held = windowsBySubject.get(subject);
-    const windows = claim.counters.map(
-      ({ name, lengthUs }) => held?.get(name) ?? emptyWindow(lengthUs, nowUs),
-    );
-    const record = id === '' ? undefined : recordName(subject, id);
-    const isRepeated = record !== undefined && expiryByRecord.has(record);
-    const demands = isRepeated ? claim.counters.map(withoutUnits) : claim.counters;
+    const windows = claim.counters.map(({ name, lengthUs }) => held?.get(name) ?? newWindow(lengthUs, nowUs));
+    const boost = boostOf(subject, nowMs);
+    const record = id === '' ? undefined : records.find(subject, id);
+    const demands = claim.counters.map((counter) => demandOf(counter, boost, record !== undefined));
     const claimed = claimWindows(windows, demands, nowUs);
-    const isCharged = claimed.admitted && claim.chargesAnything && !isRepeated;
+    const isCharged = claimed.admitted && claim.chargesAnything && record === undefined;
     if (isCharged && held === undefined) makeRoom(nowMs);
-    keep(subject, claim, claimed);
-    if (isCharged && record !== undefined) remember(record, nowMs);
-    return decisionOf(claim, claimed, nowUs);
+    const kept = held ?? new Map<string, SlottedWindow>();
+    for (const [index, { name }] of claim.counters.entries()) {
+      const window = claimed.windows[index];
+      if (window !== undefined) kept.set(name, window);
+    }
+    keep(subject, kept);
+    if (record !== undefined) records.rely(subject, id);
+    if (isCharged && id !== '') records.remember(subject, id, chargedCounters(claim, claimed), nowMs);
+    // One that was taken back was denied, and stays so.
+    return decisionOf(claim, record === 'takenBack' ? denied(claimed) : claimed, { nowUs, boost });
+  }
+
+  function settle(settlement: Settlement): Settled {
+    const { subject, id, used } = settlement;
+    const nowMs = now();
+    records.forgetExpired(nowMs);
+    const charged = records.settle(subject, id, used === 'nothing' ? 'takenBack' : 'settled', nowMs);
+    if (charged === undefined) return 'unknown';
+    const nowUs = inUs(nowMs);
+    const kept = windowsBySubject.get(subject) ?? new Map<string, SlottedWindow>();
+    for (const { name, unit, lengthUs, slot } of charged) {
+      const units = usedOf(settlement, unit) ?? slot.units;
+      const window = windowAt(kept.get(name) ?? newWindow(lengthUs, nowUs), nowUs);
+      kept.set(name, settledWindow(window, slot, units, nowUs));
+    }
+    keep(subject, kept);
+    return 'settled';
+  }
+
+  return {
+    consume,
+    settle,
+    setBoost(subject, boost) {
+      if (boost === undefined) boostBySubject.delete(subject);
+      else {
+        requireBoost(boost);
+        for (const other of boostBySubject.keys()) boostOf(other, now());
+        boostBySubject.set(subject, { percent: boost.percent, endsAtMs: now() + boost.durationMs });
+      }
+    },
+    resetCounters(subject, windows) {
+      const kept = windowsBySubject.get(subject);
+      if (kept === undefined) return;
+      for (const window of windows) kept.delete(counterName(window));
+      keep(subject, kept);
+    },
   };
 }
 
-function decisionOf(claim: ClaimCounters, claimed: WindowsClaim, nowUs: number): Decision {
+function demandOf(counter: Counter, boost: ActiveBoost | undefined, isKnown: boolean): Counter {
+  const { units, limit } = counter;
+  return {
+    ...counter,
+    units: isKnown ? 0 : units,
+    limit: limit === undefined || boost === undefined ? limit : boostedLimit(limit, boost.percent),
+  };
+}
+
+function denied(claimed: WindowsClaim): WindowsClaim {
+  return { ...claimed, admitted: false, retryAfterUs: 0 };
+}
+
+function chargedCounters(claim: ClaimCounters, claimed: WindowsClaim): readonly ChargedCounter[] {
+  return claim.counters.flatMap(({ name, lengthUs, units, isShadow }, index) => {
+    const window = claimed.windows[index];
+    if (window === undefined || units === 0 || (isShadow === true && claimed.leftOut)) return [];
+    return [{ name, unit: unitOf(claim, index), lengthUs, slot: chargedSlot(window, units) }];
+  });
+}
+
+function unitOf({ charges, counterOfCharge }: ClaimCounters, counter: number): WindowUnit {
+  const charge = charges[counterOfCharge.indexOf(counter)];
+  if (charge === undefined) throw new RangeError('each counter is some charge of the claim');
+  return charge.window.unit;
+}
+
+function decisionOf(
+  claim: ClaimCounters,
+  claimed: WindowsClaim,
+  { nowUs, boost }: { readonly nowUs: number; readonly boost: ActiveBoost | undefined },
+): Decision {
   return decisionFrom(claim, {
     admitted: claimed.admitted,
+    leftOut: claimed.leftOut,
     readings: claimed.windows.map((window) => ({
       total: window.total,
       resetAfterUs: resetAfterUs(window, nowUs),
     })),
     retryAfterUs: claimed.retryAfterUs,
+    ...(boost !== undefined && { boost }),
   });
-}
-
-function withoutUnits(counter: Counter): Counter {
-  return { ...counter, units: 0 };
-}
-
-/** Prefixed by the subject's length: no subject and id can be taken for another subject and id. */
-function recordName(subject: string, id: string): string {
-  return `${subject.length}:${subject}${id}`;
 }
 
 function inUs(ms: number): number {

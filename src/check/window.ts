@@ -111,16 +111,52 @@ export function resetAfterUs(window: SlottedWindow, nowUs: number): number {
   return window.total === 0 ? 0 : window.newest.stampUs + window.lengthUs - nowUs;
 }
 
+/**
+ * Units that were charged turn out to be another number, `used`. Fewer: the rest goes back to the slot that it was
+ * charged in, and nowhere if that slot has left; given back to another, it would make room for units that the
+ * window must not hold yet. More: charged now, whether they fit or not. The window must be as of `nowUs`.
+ */
+export function settledWindow(
+  window: SlottedWindow,
+  charged: ChargedSlot,
+  used: number,
+  nowUs: number,
+): SlottedWindow {
+  if (used > charged.units) return chargedWindow(window, used - charged.units, nowUs);
+  const { lengthUs, epoch, newest, older } = window;
+  if (used === charged.units || epoch !== charged.epoch) return window;
+  const isCharged = ({ stampUs }: Slot) => slotAt(stampUs, lengthUs) === charged.slot;
+  const slot = isCharged(newest) ? newest : older.find(isCharged);
+  if (slot === undefined) return window;
+  const back = Math.min(charged.units - used, slot.units);
+  const left = { stampUs: slot.stampUs, units: slot.units - back };
+  return {
+    lengthUs,
+    epoch,
+    total: window.total - back,
+    newest: slot === newest ? left : newest,
+    older: older.flatMap((other) => (other !== slot ? [other] : left.units === 0 ? [] : [left])),
+  };
+}
+
 /** What one window is asked for. */
 export interface Demand {
   /** Whole; 0 looks only, and always fits. */
   readonly units: number;
   /** undefined: the window counts what is admitted and never denies. */
   readonly limit: number | undefined;
+  /**
+   * The limit denies nothing; it is told whether it would have. All such windows of a claim together are charged with
+   * what all of them have room for, as if they were in force: otherwise a limit that is tried out would look fuller
+   * than it would ever be.
+   */
+  readonly isShadow?: boolean;
 }
 
 export interface WindowsClaim {
   readonly admitted: boolean;
+  /** When admitted: whether the windows of shadow demands were left out, since one of them had no room. */
+  readonly leftOut: boolean;
   /**
    * In the order of the demands: charged when admitted, otherwise as they stand. To be kept either way, since
    * an epoch may have begun; one that begins anew with each denial would never end.
@@ -138,20 +174,26 @@ export function claimWindows(
 ): WindowsClaim {
   const current = windows.map((window) => windowAt(window, nowUs));
   let fitsUs: number | undefined = 0;
+  let leftOut = false;
   for (const [index, window] of current.entries()) {
-    const { units, limit } = demandAt(demands, index);
+    const { units, limit, isShadow } = demandAt(demands, index);
     if (units === 0 || limit === undefined) continue;
+    if (isShadow === true) {
+      leftOut ||= window.total + units > limit;
+      continue;
+    }
     const atUs = fitsAtUs(window, units, limit);
     // A window that can never hold its demand outweighs all that only need time.
     fitsUs = fitsUs === undefined || atUs === undefined ? undefined : Math.max(fitsUs, atUs);
   }
-  if (fitsUs === undefined) return { admitted: false, windows: current, retryAfterUs: undefined };
-  if (fitsUs > 0) return { admitted: false, windows: current, retryAfterUs: fitsUs - nowUs };
+  const denied = { admitted: false, leftOut: false, windows: current };
+  if (fitsUs === undefined) return { ...denied, retryAfterUs: undefined };
+  if (fitsUs > 0) return { ...denied, retryAfterUs: fitsUs - nowUs };
   const charged = current.map((window, index) => {
-    const { units } = demandAt(demands, index);
-    return units === 0 ? window : chargedWindow(window, units, nowUs);
+    const { units, isShadow } = demandAt(demands, index);
+    return units === 0 || (isShadow === true && leftOut) ? window : chargedWindow(window, units, nowUs);
   });
-  return { admitted: true, windows: charged, retryAfterUs: undefined };
+  return { admitted: true, leftOut, windows: charged, retryAfterUs: undefined };
 }
 
 function demandAt(demands: readonly Demand[], index: number): Demand {

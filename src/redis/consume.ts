@@ -1,10 +1,11 @@
 import { type Answer, type ClaimCounters, countersOf, decisionFrom, type Reading } from '../check/counter.ts';
-import type { Charge, Consume, Decision } from '../check/limit.ts';
+import type { Charge, Consume } from '../check/limit.ts';
 import { DependencyError } from '../dependency-error.ts';
 import type { Secret } from '../secret.ts';
 import type { RedisConnection } from './connection.ts';
-import { createKeyspace, recordKey, windowKey } from './keys.ts';
+import { boostKey, createKeyspace, recordKey, windowKey } from './keys.ts';
 import { reserveScript, reserveStatus } from './reserve-script.ts';
+import { lateReply, within } from './within.ts';
 
 export interface RedisConsumeOptions {
   readonly connection: RedisConnection;
@@ -53,7 +54,7 @@ export function createRedisConsume(options: RedisConsumeOptions): Consume {
     const { claim, names, windowArgs } = callOf(charges);
     const sentAtMs = now();
     const endsAtMs = Math.min(deadlineAtMs, sentAtMs + commandTimeoutMs);
-    if (endsAtMs <= sentAtMs) throw timeout('no time left');
+    if (endsAtMs <= sentAtMs) throw lateReply('no time left');
     const tag = tagOf(subject);
     const clock = connection.clockOf(tag);
     const notAfterUs = clock.serverUs(endsAtMs);
@@ -64,11 +65,12 @@ export function createRedisConsume(options: RedisConsumeOptions): Consume {
     const hasRecord = id !== '' && claim.chargesAnything;
     const keys = names.map((name) => windowKey(tag, name));
     if (hasRecord) keys.unshift(recordKey(tag, id));
+    keys.push(boostKey(tag));
     const args = [String(notAfterUs), hasRecord ? String(recordTtlMs) : '0', ...windowArgs];
     const decision = reserve(keys, args).then((reply) => {
       const { serverUs, answer } = readReply(reply, names.length);
       clock.observe(sentAtMs, serverUs, now());
-      if (answer === undefined) throw timeout('it ran after its deadline and charged nothing');
+      if (answer === undefined) throw lateReply('it ran after its deadline and charged nothing');
       return decisionFrom(claim, answer);
     });
     return within(endsAtMs - sentAtMs, decision);
@@ -79,29 +81,12 @@ function createCall(claim: ClaimCounters): Call {
   return {
     claim,
     names: claim.counters.map(({ name }) => name),
-    windowArgs: claim.counters.flatMap(({ lengthUs, units, limit }) => [
+    windowArgs: claim.counters.flatMap(({ lengthUs, units, limit = -1, isShadow }) => [
       String(lengthUs),
       String(units),
-      limit === undefined ? '-1' : String(limit),
+      String(isShadow === true ? -1 - limit : limit),
     ]),
   };
-}
-
-/**
- * One timer a call. ioredis' own time-out starts when its pipeline is written, which may be a whole round trip
- * later.
- */
-function within(timeoutMs: number, decision: Promise<Decision>): Promise<Decision> {
-  return new Promise((resolve, reject) => {
-    const giveUp = () => reject(timeout('no reply'));
-    // A reply that waits in the socket while this process was busy elsewhere is read first.
-    const timer = setTimeout(() => setImmediate(giveUp), timeoutMs);
-    decision.finally(() => clearTimeout(timer)).then(resolve, reject);
-  });
-}
-
-function timeout(detail: string): DependencyError {
-  return new DependencyError('redis', 'timeout', { detail });
 }
 
 interface Reply {
@@ -117,23 +102,29 @@ function readReply(reply: unknown, counters: number): Reply {
     throw new DependencyError('redis', 'malformed', { detail: 'a stored value is no counter' });
   }
   if (status === reserveStatus.late) return { serverUs, answer: undefined };
-  if (reply.length !== 3 + 2 * counters) {
+  const boostAt = 3 + 2 * counters;
+  if (reply.length !== boostAt && reply.length !== boostAt + 2) {
     throw new DependencyError('redis', 'malformed', { detail: 'reply of the script' });
   }
   const admitted = status !== reserveStatus.denied;
+  const [percent, boostEndsAfterUs = 0] = reply.slice(boostAt);
   return {
     serverUs,
     answer: {
       admitted,
-      readings: readings(reply),
+      leftOut: status === reserveStatus.leftOut,
+      readings: readings(reply, boostAt),
       retryAfterUs: admitted || retryAfterUs < 0 ? undefined : retryAfterUs,
+      ...(percent !== undefined && {
+        boost: { percent, endsAfterMs: Math.ceil(boostEndsAfterUs / 1000) },
+      }),
     },
   };
 }
 
-function readings(reply: readonly number[]): readonly Reading[] {
+function readings(reply: readonly number[], end: number): readonly Reading[] {
   const found: Reading[] = [];
-  for (let at = 3; at < reply.length; at += 2) {
+  for (let at = 3; at < end; at += 2) {
     found.push({ total: reply[at] ?? 0, resetAfterUs: reply[at + 1] ?? 0 });
   }
   return found;

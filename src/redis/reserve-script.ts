@@ -2,19 +2,23 @@
  * The slotted window of src/check/window.ts as one Lua script: all windows of a claim in one round trip, all
  * charged or none, in the server's time. Lua 5.1 with the `struct` library, as in Redis 7.
  *
- * KEYS: the claim's record, if it has one, then its windows; all with the same hash tag of 22 characters.
+ * KEYS: the claim's record, if it has one, then its windows, then the subject's boost (src/redis/boost-script.ts), if it
+ * may have one; all with the same hash tag of 22 characters.
  * ARGV: not-after (microseconds of server time; a claim that runs later charges nothing), the record's time
  * to live (ms; 0: the claim has no record), then for each window its length (microseconds), the units asked
- * for (0 looks only) and the limit (-1: counts, never denies).
+ * for (0 looks only) and the limit (-1: counts, never denies; -1 - limit: a shadow limit, see Demand).
  *
  * Reply: status, server time (microseconds), microseconds until the claim fits (-1: never), then for each
- * window its total and the microseconds until nothing counts any more.
+ * window its total and the microseconds until nothing counts any more; then, if the subject is boosted, by how many
+ * percent of each limit, and the microseconds until that ends.
  *
  * A window is one string: format (1 byte), epoch, total, newest stamp, units of the newest slot, then stamp
  * and units of each older slot, oldest first; little-endian doubles, exact for whole numbers below 2^53 where
  * Lua's own number formatting keeps 14 digits. A record is: format (1 byte), then for each charged window the
  * length of its name, epoch, slot number, units, and the name (its key without the hash tag): all that a
- * later settlement needs, none of which says who.
+ * later settlement needs, none of which says who. Its format is 1, and 4 once the claim came again: then two rely on it,
+ * and neither can take it back. Of a settled claim no more is left than a format: 2, or 3 where it was taken back. That
+ * one is denied when it comes again: it was, by whoever took it back.
  *
  * An epoch that begins is kept also where nothing is charged: one that begins anew with each denial would
  * never end.
@@ -25,9 +29,18 @@
  * A value that is no window charges nothing and says so. It gets an end, if it has none: by then everything
  * that it may have counted is a window old, and an empty window is the truth again.
  */
-export const reserveStatus = { admitted: 1, repeated: 2, denied: 0, late: -1, malformed: -2 } as const;
+export const reserveStatus = {
+  admitted: 1,
+  repeated: 2,
+  /** Admitted; the windows of shadow limits were not charged. */
+  leftOut: 3,
+  denied: 0,
+  late: -1,
+  malformed: -2,
+} as const;
 
-const serverClock = `
+/** Lua that sets `now`, in microseconds. */
+export const serverClock = `
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]`;
 
@@ -38,14 +51,23 @@ if now > tonumber(ARGV[1]) then return {-1, now, 0} end
 local pack, unpackStruct, floor, ceil, sub = struct.pack, struct.unpack, math.floor, math.ceil, string.sub
 local recordTtl = ARGV[2]
 local first = recordTtl == '0' and 0 or 1
-local count = #KEYS - first
+local count = floor((#ARGV - 2) / 3)
 local stored = redis.call('MGET', unpack(KEYS))
 local repeated = first == 1 and stored[1]
+local format = repeated and string.byte(repeated)
+local takenBack = format == 3
+if takenBack then repeated = false end
+if format == 1 then redis.call('SETRANGE', KEYS[1], 0, string.char(4)) end
+local boost, percent, boostEnds = #KEYS > first + count and stored[#KEYS], 100, 0
+if boost and #boost == 17 then
+  local _, boostPercent, ends = unpackStruct('<Bdd', boost)
+  if ends > now then percent, boostEnds = boostPercent, ends end
+end
 
 -- Of each window as it stands now; froms: where in the stored value its live older slots begin.
 local lengths, epochs, totals, stamps, newests, froms = {}, {}, {}, {}, {}, {}
 local begun
-local denied, fits = false, 0
+local denied, leftOut, fits = takenBack, false, 0
 for i = 1, count do
   local length, units, limit = tonumber(ARGV[3 * i]), tonumber(ARGV[3 * i + 1]), tonumber(ARGV[3 * i + 2])
   local key, value = KEYS[i + first], stored[i + first]
@@ -53,11 +75,11 @@ for i = 1, count do
   local isWindow = true
   if value then
     size = #value
-    local format
+    local kind
     if size >= 33 and size <= 353 and (size - 33) % 16 == 0 then
-      format, epoch, total, stamp, newest = unpackStruct('<Bdddd', value)
+      kind, epoch, total, stamp, newest = unpackStruct('<Bdddd', value)
     end
-    isWindow = format == 1 and epoch >= 0 and stamp >= 0 and newest >= 0 and total >= newest
+    isWindow = kind == 1 and epoch >= 0 and stamp >= 0 and newest >= 0 and total >= newest
   else
     isWindow = redis.call('EXISTS', key) == 0
   end
@@ -81,11 +103,14 @@ for i = 1, count do
       from = from + 16
     end
   end
+  local shadow = limit < -1
+  if shadow then limit = -1 - limit end
+  if percent ~= 100 and limit >= 0 then limit = floor(limit * percent / 100) end
   if units > 0 and limit >= 0 and total + units > limit then
-    denied = true
-    if units > limit then
+    if shadow then leftOut = true else denied = true end
+    if units > limit and not shadow then
       fits = -1
-    elseif fits >= 0 then
+    elseif fits >= 0 and not shadow then
       local excess, at, slot = total + units - limit, stamp + length, from
       while slot < size do
         local slotStamp, slotUnits = unpackStruct('<dd', value, slot)
@@ -102,12 +127,15 @@ for i = 1, count do
   lengths[i], epochs[i], totals[i], stamps[i], newests[i], froms[i] = length, epoch, total, stamp, newest, from
 end
 
-local status = repeated and 2 or (denied and 0 or 1)
+if takenBack then fits = 0 end
+local status = repeated and 2 or (denied and 0 or (leftOut and 3 or 1))
+local charging = status == 1 or status == 3
 local reply = {status, now, fits}
-local record = status == 1 and first == 1 and pack('<B', 1)
+local record = charging and first == 1 and pack('<B', 1)
 for i = 1, count do
   local length, total, stamp = lengths[i], totals[i], stamps[i]
-  local units = status == 1 and tonumber(ARGV[3 * i + 1]) or 0
+  local units = charging and tonumber(ARGV[3 * i + 1]) or 0
+  if status == 3 and tonumber(ARGV[3 * i + 2]) < -1 then units = 0 end
   if units > 0 or (begun and begun[i]) then
     local key, value, newest, slotLength = KEYS[i + first], stored[i + first], newests[i], length / 20
     local tail = value and sub(value, froms[i]) or ''
@@ -130,6 +158,7 @@ for i = 1, count do
   end
   reply[2 * i + 2], reply[2 * i + 3] = total, total == 0 and 0 or stamp + length - now
 end
+if percent ~= 100 then reply[2 * count + 4], reply[2 * count + 5] = percent, boostEnds - now end
 if record then redis.call('SET', KEYS[1], record, 'PX', recordTtl) end
 return reply
 `;

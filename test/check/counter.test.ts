@@ -60,6 +60,7 @@ describe('a decision', () => {
   const decide = (admitted: boolean, total: number) =>
     decisionFrom(claim, {
       admitted,
+      leftOut: false,
       readings: [{ total, resetAfterUs: 1_500_001 }],
       retryAfterUs: admitted ? undefined : 100,
     });

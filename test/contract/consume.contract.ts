@@ -91,7 +91,7 @@ export function describeConsume(name: string, start: () => Promise<StartedConsum
       expect(await remaining(subject, window(wide))).toBe(99);
     });
 
-    it('count in a shadow window what was admitted, and never deny for it', async () => {
+    it('count in a shadow window what it would have admitted, and never deny for it', async () => {
       const subject = newSubject();
       const shadow = { windowMs: 3000, limit: 2, mode: 'shadow' } as const;
       const charges = [charge(), charge(shadow)];
@@ -101,8 +101,23 @@ export function describeConsume(name: string, start: () => Promise<StartedConsum
         if (admitted) exceeded.push(windows[1]?.exceeded ?? false);
       }
       expect(exceeded).toEqual([false, false, true, true, true]);
-      // Seen through a greater limit: the two denied claims were not counted.
-      expect(await remaining(subject, window({ ...shadow, limit: 100 }))).toBe(95);
+      // Seen through a greater limit: neither the two denied claims were counted nor those it would have denied.
+      expect(await remaining(subject, window({ ...shadow, limit: 100 }))).toBe(98);
+    });
+
+    it('charge all shadow windows of a claim or none', async () => {
+      const subject = newSubject();
+      const narrow = { windowMs: 3000, limit: 1, mode: 'shadow' } as const;
+      const wide = { windowMs: 4000, limit: 100, mode: 'shadow' } as const;
+      const charges = [charge(), charge(narrow), charge(wide)];
+      await claim(subject, charges);
+      const { admitted, windows } = await claim(subject, charges, { id: 'second' });
+      expect(admitted).toBe(true);
+      expect(windows).toMatchObject([
+        { remaining: 3, exceeded: false },
+        { remaining: 0, exceeded: true },
+        { remaining: 99, exceeded: false },
+      ]);
     });
 
     it('charge once what a shadow limit and an enforced one count alike', async () => {

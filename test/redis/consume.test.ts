@@ -56,6 +56,7 @@ describe('a claim on Redis', () => {
       `tg:{${tag}}:r:4711`,
       `tg:{${tag}}:w:*:requests:60000`,
       `tg:{${tag}}:w:*:requests:3600000`,
+      `tg:{${tag}}:b`,
     ]);
     expect(JSON.stringify(call)).not.toContain('alice');
     expect(call?.args.slice(1)).toEqual(['15000', '60000000', '1', '20', '3600000000', '1', '-1']);
@@ -66,7 +67,7 @@ describe('a claim on Redis', () => {
     await claim({ id: '' });
     await claim({ charges: charges.map(({ window }) => ({ window, cost: 0 })) });
     for (const { keys, args } of calls) {
-      expect(keys.every((key) => key.includes(':w:'))).toBe(true);
+      expect(keys.every((key) => !key.includes(':r:'))).toBe(true);
       expect(args[1]).toBe('0');
     }
   });

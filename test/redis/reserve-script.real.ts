@@ -121,7 +121,7 @@ const mutants: Readonly<Record<string, readonly [string, string]>> = {
   'a shadow window that denies': ['limit >= 0 and total', 'total'],
   'a slot of one unit lost': ['and newest > 0', 'and newest > 1'],
   'Retry-After of the newest slot': ['at = slotStamp + length', 'at = at'],
-  'charged though denied': ['local units = status == 1 and', 'local units ='],
+  'charged though denied': ['local units = charging and', 'local units ='],
   'released slots kept': ['sub(value, froms[i])', 'sub(value, 34)'],
   'numbers kept to 14 digits': [
     'total, stamp, newest + units',

@@ -1,0 +1,30 @@
+import type { WindowUnit } from '../policy/policy.ts';
+
+/** What came of a claim that was charged. */
+export interface Settlement {
+  readonly subject: string;
+  /** The claim's. */
+  readonly id: string;
+  /**
+   * Units that were used after all; of a kind that is not named, as many as were charged. `nothing`: the claim is
+   * taken back, and one that comes again with its id is denied.
+   */
+  readonly used: Readonly<Partial<Record<WindowUnit, number>>> | 'nothing';
+}
+
+/** `unknown`: never charged, too long ago, or settled already; nothing was changed. */
+export type Settled = 'settled' | 'unknown';
+
+/**
+ * Port: charges or gives back the difference, once: settling again changes nothing. What is given back goes to the slot
+ * that it was charged in or, where that has left the window, nowhere. Throws DependencyError: it may have been done.
+ */
+export type Settle = (settlement: Settlement) => Settled | Promise<Settled>;
+
+/** How long it is remembered that a claim was settled. */
+export const settledTtlMs = 60_000;
+
+/** Units used of a kind, or undefined where all that was charged stays. */
+export function usedOf({ used }: Settlement, unit: WindowUnit): number | undefined {
+  return used === 'nothing' ? 0 : used[unit];
+}
