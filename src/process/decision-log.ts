@@ -51,14 +51,14 @@ export function createDecisionLog(options: DecisionLogOptions): LogDecision {
       log.record('decision', fields);
       return;
     }
-    // Its stack is worth having only where the cause is a bug and not a dependency's fault.
+    // A bug's cause, with its stack, is a line of its own that the door's fault handler writes.
     const isBug = outcome.reason === 'internal' && !isDependencyError(outcome.cause);
     log.record('decision', { ...fields, ...(!isBug && { cause: outcome.cause }) });
-    if (isBug) log.error('check_failed', { requestId: request.id, error: outcome.cause });
   };
 }
 
-function windowFields({ window, remaining, resetAfterMs, exceeded }: WindowState): LogFields {
+function windowFields({ window, remaining, resetAfterMs, exceeded, isLocal }: WindowState): LogFields {
   const { scope, unit, windowMs, limit, mode } = window;
-  return { scope, unit, windowMs, limit, mode, remaining, resetAfterMs, exceeded };
+  const fields = { scope, unit, windowMs, limit, mode, remaining, resetAfterMs, exceeded };
+  return isLocal === true ? { ...fields, local: true } : fields;
 }
