@@ -15,9 +15,10 @@ export interface TokenObjects {
 /**
  * - `present`: all of it is there, or was when the cluster was last followed
  * - `absent`: the cluster is followed, and something of it is not there
+ * - `gone`: something of it was seen to go, or was looked for in vain: that is for good, since no uid comes twice
  * - `unknown`: the cluster is not followed at the moment, so that absence proves nothing
  */
-export type Presence = 'present' | 'absent' | 'unknown';
+export type Presence = 'present' | 'absent' | 'gone' | 'unknown';
 
 /** Port: by the watched store, without asking anybody. */
 export type FindPresence = (objects: TokenObjects) => Presence;
@@ -26,7 +27,7 @@ export type FindPresence = (objects: TokenObjects) => Presence;
  * Port: by asking the API server about what the store does not hold; false: something is not there. Throws
  * DependencyError: nobody could tell.
  */
-export type LookUpPresence = (objects: TokenObjects) => boolean | Promise<boolean>;
+export type LookUpPresence = (objects: TokenObjects) => Promise<boolean>;
 
 export interface PresenceOptions {
   /** Whether access tokens of this namespace are issued by us (or by MaaS before us). */
@@ -59,7 +60,7 @@ export function createCheckPresence(options: PresenceOptions): CheckPresence {
     const key = `${objects.serviceAccount.uid} ${objects.secret?.uid ?? ''}`;
     let looking = pending.get(key);
     if (looking === undefined) {
-      looking = spend(source, async () => lookUp(objects)).finally(() => pending.delete(key));
+      looking = spend(source, () => lookUp(objects)).finally(() => pending.delete(key));
       pending.set(key, looking);
     }
     return looking;
@@ -71,6 +72,7 @@ export function createCheckPresence(options: PresenceOptions): CheckPresence {
     const objects = { serviceAccount, secret };
     const presence = find(objects);
     if (presence === 'present') return principal;
+    if (presence === 'gone') return revoked();
     const isYoung = issuedAtMs !== undefined && now() - issuedAtMs < youngMs;
     if (presence === 'absent' && !isYoung) return revoked();
     const answer = look(objects, source).then(

@@ -79,8 +79,8 @@ export function createTokenObjects(options: TokenObjectsOptions): TokenObjectsSt
   function find(store: NamespacedMetadata, object: ObjectIdentity): Presence {
     const kept = store.find(object);
     // Whoever deletes it wants it to be over, whatever a finalizer still has to do.
-    if (kept !== undefined) return kept.isEnding === true ? 'absent' : 'present';
-    if (gone.has(object.uid)) return 'absent';
+    if (kept !== undefined) return kept.isEnding === true ? 'gone' : 'present';
+    if (gone.has(object.uid)) return 'gone';
     if (now() < (foundUntilMs.get(object.uid) ?? 0)) return 'present';
     return store.isUp(object.namespace) ? 'absent' : 'unknown';
   }
@@ -98,17 +98,17 @@ export function createTokenObjects(options: TokenObjectsOptions): TokenObjectsSt
   return {
     findPresence: ({ serviceAccount, secret }) => {
       const account = find(accounts, serviceAccount);
-      if (secret === undefined || account === 'absent') return account;
+      if (secret === undefined || account === 'gone') return account;
       const bound = find(secrets, { namespace: serviceAccount.namespace, ...secret });
-      return bound === 'present' ? account : bound;
+      // One that is gone says more than one that is not known.
+      return bound === 'present' || (bound !== 'gone' && account === 'absent') ? account : bound;
     },
-    lookUpPresence: ({ serviceAccount, secret }: TokenObjects) => {
-      if (gone.has(serviceAccount.uid) || (secret !== undefined && gone.has(secret.uid))) return false;
+    lookUpPresence: async ({ serviceAccount, secret }: TokenObjects) => {
       const looks = [isThere(accounts, serviceAccount)];
       if (secret !== undefined) {
         looks.push(isThere(secrets, { namespace: serviceAccount.namespace, ...secret }));
       }
-      return Promise.all(looks).then((found) => found.every(Boolean));
+      return (await Promise.all(looks)).every(Boolean);
     },
     findOwner: accounts.findOwner,
     isFollowed: (namespace) => accounts.isUp(namespace) && secrets.isUp(namespace),

@@ -131,7 +131,7 @@ export function wireCheck(parts: CheckParts): WiredCheck {
       checkPresence: createCheckPresence({
         isTierNamespace,
         find: accounts.findPresence,
-        lookUp: observedReview(async (objects) => accounts.lookUpPresence(objects), observed('presence')),
+        lookUp: observedReview(accounts.lookUpPresence, observed('presence')),
         spend: budget('presence'),
         now,
       }),

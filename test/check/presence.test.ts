@@ -53,6 +53,12 @@ describe('the presence of what a token stands on', () => {
     expect(looks).toEqual([]);
   });
 
+  it('refuses what is gone, without asking, however new the token', () => {
+    const { check, looks } = setUp('gone');
+    expect(check(young)).toMatchObject({ reason: 'token_revoked' });
+    expect(looks).toEqual([]);
+  });
+
   it('is asked for where the token is so new that the watch may be behind', async () => {
     const there = setUp('absent', true);
     expect(await there.reason(young)).toBe('passed');

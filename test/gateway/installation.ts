@@ -44,6 +44,10 @@ export interface AuthorizerOptions {
   /** A policy document in place of the ConfigMap. */
   readonly policy?: string;
   readonly logLevel?: 'debug' | 'info';
+  /** Another way to the API server than through `kubeProxy`. */
+  readonly kubeconfig?: string;
+  /** Of the gRPC door. Default: any that is free. */
+  readonly port?: number;
 }
 
 export interface Authorizer extends RunningProcess {
@@ -54,8 +58,8 @@ export interface Authorizer extends RunningProcess {
   readonly log: () => Promise<string>;
 }
 
-const instance = 'maas-default-gateway';
-const audience = `${instance}-sa`;
+export const instance = 'maas-default-gateway';
+export const audience = `${instance}-sa`;
 
 const tiers = ['free', 'premium', 'enterprise'];
 
@@ -90,7 +94,7 @@ export async function startInstallation(): Promise<Installation> {
   const running: { readonly stop: () => Promise<void> }[] = [];
 
   async function startAuthorizer(options: AuthorizerOptions = {}): Promise<Authorizer> {
-    const [port, opsPort] = [await freePort(), await freePort()];
+    const [port, opsPort] = [options.port ?? (await freePort()), await freePort()];
     const file = join(folder, `authorizer-${port}.yaml`);
     const policyFile = join(folder, `policy-${port}.yaml`);
     if (options.policy !== undefined) await writeFile(policyFile, options.policy);
@@ -103,7 +107,7 @@ listeners: {grpc: {address: "127.0.0.1:${port}"}, ops: {address: "127.0.0.1:${op
 check: {deadline: 800ms}
 policy: ${policy}
 redis: {url: "redis://127.0.0.1:${redisProxy.port}", keySecretFile: ${keySecretFile}, commandTimeout: 300ms}
-kubernetes: {kubeconfig: ${kubeconfig}}
+kubernetes: {kubeconfig: ${options.kubeconfig ?? kubeconfig}}
 ${options.config ?? ''}
 `,
     );

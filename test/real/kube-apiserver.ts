@@ -57,6 +57,11 @@ export interface KubeApiServer {
   readonly kill: () => Promise<void>;
   /** Starts kube-apiserver again on the same port and data, ending it first if it runs. */
   readonly restart: () => Promise<void>;
+  /**
+   * Signs with a new key from now on, and starts kube-apiserver again. `keep`: what the old keys signed is still good,
+   * as in the first step of a rotation.
+   */
+  readonly rotateServiceAccountKey: (how: { readonly keep: boolean }) => Promise<void>;
   /** All that runs now: etcd, kube-apiserver and, where asked for, kube-controller-manager. */
   readonly pids: () => readonly number[];
   /** Ends everything and removes its data. Safe to call twice. */
@@ -123,6 +128,12 @@ export async function startKubeApiServer(options: KubeApiServerOptions = {}): Pr
       const kubeconfig = await writeKubeconfig(files.adminToken);
       started.push(await startControllerManager(directory, kubeconfig, client()));
     }
+    const restart = async (): Promise<void> => {
+      await apiServer.stop();
+      const again = await start();
+      started.splice(started.indexOf(apiServer), 1, again);
+      apiServer = again;
+    };
     return {
       url,
       port,
@@ -136,11 +147,10 @@ export async function startKubeApiServer(options: KubeApiServerOptions = {}): Pr
       pause: () => apiServer.pause(),
       resume: () => apiServer.resume(),
       kill: () => apiServer.kill(),
-      restart: async () => {
-        await apiServer.stop();
-        const again = await start();
-        started.splice(started.indexOf(apiServer), 1, again);
-        apiServer = again;
+      restart,
+      rotateServiceAccountKey: async ({ keep }) => {
+        await rotateKey(directory, keep);
+        await restart();
       },
       pids: () => started.map((running) => running.pid),
       stop,
@@ -160,11 +170,7 @@ interface WrittenFiles {
 async function writeFiles(directory: string, users: readonly StaticUser[]): Promise<WrittenFiles> {
   const authority = createCertificateAuthority('tiergate-test-control-plane');
   const serving = authority.issue('kube-apiserver', ['127.0.0.1', 'localhost', 'kubernetes.default.svc']);
-  const serviceAccountKeys = generateKeyPairSync('rsa', {
-    modulusLength: 2048,
-    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
-    publicKeyEncoding: { type: 'spki', format: 'pem' },
-  });
+  const serviceAccountKeys = newKeyPair();
   const adminToken = randomBytes(24).toString('base64url');
   const everyone = [{ token: adminToken, name: 'test-admin', groups: ['system:masters'] }, ...users];
   const write = (name: string, text: string): Promise<void> =>
@@ -177,6 +183,23 @@ async function writeFiles(directory: string, users: readonly StaticUser[]): Prom
   await write('users.csv', everyone.map(tokenFileLine).join(''));
   await write('audit-policy.json', JSON.stringify(auditPolicy));
   return { caPem: authority.caPem, adminToken, serviceAccountSigningKeyPem: serviceAccountKeys.privateKey };
+}
+
+function newKeyPair() {
+  return generateKeyPairSync('rsa', {
+    modulusLength: 2048,
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+  });
+}
+
+/** `--service-account-key-file` takes several public keys in one file. */
+async function rotateKey(directory: string, keep: boolean): Promise<void> {
+  const { privateKey, publicKey } = newKeyPair();
+  const publicPath = join(directory, 'service-account.pub');
+  const old = keep ? readFileSync(publicPath, 'utf8') : '';
+  await writeFile(publicPath, `${publicKey}${old}`, { mode: 0o600 });
+  await writeFile(join(directory, 'service-account.key'), privateKey, { mode: 0o600 });
 }
 
 /** `token,user,uid,"group,group"`, the format of `--token-auth-file`. */
