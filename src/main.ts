@@ -21,6 +21,10 @@ const commands: Readonly<Record<string, Command>> = {
     summary: 'the token API: mint, list and revoke access tokens',
     load: async () => (await import('./programs/issuer.ts')).issuer,
   },
+  token: {
+    summary: 'prints a fresh access token, kept until near its end',
+    load: async () => (await import('./programs/token.ts')).token,
+  },
   sandbox: {
     options:
       '[--gateway-port PORT] [--grpc-port PORT] [--http-port PORT] [--console-port PORT] [--no-envoy] [--policy FILE]',
@@ -30,6 +34,18 @@ const commands: Readonly<Record<string, Command>> = {
   deny: {
     summary: 'keeps a user, a ServiceAccount or a token out until a given end',
     load: async () => (await import('./programs/deny.ts')).deny,
+  },
+  registrar: {
+    summary: "keeps clusters' SSO profiles as wanted, and their Initial Access Token alive",
+    load: async () => (await import('./programs/registrar.ts')).registrar,
+  },
+  iat: {
+    summary: 'an Initial Access Token: status, ticket, set, renew',
+    load: async () => (await import('./programs/iat.ts')).iat,
+  },
+  sso: {
+    summary: 'what the registrar would do: plan',
+    load: async () => (await import('./programs/sso.ts')).sso,
   },
   'check-config': {
     options: 'FILE',

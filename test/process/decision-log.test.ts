@@ -88,13 +88,12 @@ describe('a line', () => {
     ]);
   });
 
-  test('of a bug leaves its cause to the line of the door\'s fault', () => {
+  test("of a bug leaves its cause to the line of the door's fault", () => {
     const { logDecision, objects } = logging('denials');
     logDecision(refused('internal', { cause: new TypeError('oops') }), request, 1);
     expect(objects()).toHaveLength(1);
     expect(objects()[0]).toMatchObject({ event: 'decision', reason: 'internal' });
     expect(objects()[0]).not.toHaveProperty('cause');
-  });
   });
 
   test('holds no path, no header and no detail', () => {
