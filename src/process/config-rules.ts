@@ -57,6 +57,9 @@ function redisHasNoSecretInIt({ redis }: ConfigSections, report: ReportMistake):
   if (redis.usernameFile !== undefined && redis.passwordFile === undefined) {
     report(['redis', 'usernameFile'], 'needs redis.passwordFile');
   }
+  if (redis.sentinel?.usernameFile !== undefined && redis.sentinel.passwordFile === undefined) {
+    report(['redis', 'sentinel', 'usernameFile'], 'needs redis.sentinel.passwordFile');
+  }
   if ((redis.tls?.cert === undefined) !== (redis.tls?.key === undefined)) {
     report(['redis', 'tls', redis.tls?.cert === undefined ? 'cert' : 'key'], 'cert and key go together');
   }

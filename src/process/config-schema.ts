@@ -131,15 +131,24 @@ const limits = z
   })
   .prefault({});
 
-const redisNode = z
-  .string({ error: 'must be host:port' })
-  .regex(/^(\[[0-9a-fA-F:.]+\]|[^\s:/@]+):\d{1,5}$/, { error: 'must be host:port' });
+/** The port has at most 65535 for a value. */
+const redisNode = text(
+  'host:port',
+  /^(\[[0-9a-fA-F:.]+\]|[^\s:/@]+):(6553[0-5]|655[0-2]\d|65[0-4]\d{2}|6[0-4]\d{3}|[1-5]\d{4}|\d{1,4})$/,
+);
 
 const redis = z
   .strictObject({
     url: z.string({ error: 'must be redis://host:port' }).optional(),
     cluster: listOf(redisNode, 1).optional(),
-    sentinel: z.strictObject({ name: text('the name of a master'), nodes: listOf(redisNode, 1) }).optional(),
+    sentinel: z
+      .strictObject({
+        name: text('the name of a master'),
+        nodes: listOf(redisNode, 1),
+        usernameFile: filePath.optional(),
+        passwordFile: filePath.optional(),
+      })
+      .optional(),
     tls: z
       .strictObject({ ca: filePath.optional(), cert: filePath.optional(), key: filePath.optional() })
       .optional(),

@@ -21,10 +21,29 @@ export type PolicySource =
   /** Without a namespace: the one that this process runs in. */
   | { readonly kind: 'configMap'; readonly namespace: string | undefined; readonly name: string };
 
-/** How to reach the one Redis, and what keys the names of its counters. */
-export interface RedisConfig {
+/** `host:port`, taken apart; an IPv6 address without its brackets. */
+export interface RedisNode {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** One server, a Redis Cluster by some of its nodes, or the master that sentinels name. */
+export type RedisPlace =
   /** `redis://host:port/db`, or `rediss:` for TLS; never with a user or a password. */
-  readonly url: string;
+  | { readonly kind: 'single'; readonly url: string }
+  | { readonly kind: 'cluster'; readonly nodes: readonly RedisNode[] }
+  | {
+      readonly kind: 'sentinel';
+      readonly name: string;
+      readonly sentinels: readonly RedisNode[];
+      /** Of the sentinels; the servers have their own. */
+      readonly usernameFile: string | undefined;
+      readonly passwordFile: string | undefined;
+    };
+
+/** How to reach Redis, and what keys the names of its counters. */
+export interface RedisConfig {
+  readonly place: RedisPlace;
   readonly tls: Frozen<NonNullable<Section<'redis'>['tls']>> | undefined;
   readonly usernameFile: string | undefined;
   readonly passwordFile: string | undefined;
@@ -122,10 +141,11 @@ function redisFrom(
   maybe: (path: string | undefined) => string | undefined,
 ): RedisConfig | undefined {
   const keySecretFile = maybe(redis.keySecretFile);
+  const place = redisPlace(redis, maybe);
   // The rules have seen to both where the store is Redis.
-  if (limits.store !== 'redis' || redis.url === undefined || keySecretFile === undefined) return undefined;
+  if (limits.store !== 'redis' || place === undefined || keySecretFile === undefined) return undefined;
   return {
-    url: redis.url,
+    place,
     tls: redis.tls && {
       ...redis.tls,
       ca: maybe(redis.tls.ca),
@@ -137,6 +157,27 @@ function redisFrom(
     keySecretFile,
     commandTimeoutMs: redis.commandTimeoutMs,
   };
+}
+
+function redisPlace(
+  { url, cluster, sentinel }: ConfigSections['redis'],
+  maybe: (path: string | undefined) => string | undefined,
+): RedisPlace | undefined {
+  if (url !== undefined) return { kind: 'single', url };
+  if (cluster !== undefined) return { kind: 'cluster', nodes: cluster.map(redisNode) };
+  if (sentinel === undefined) return undefined;
+  return {
+    kind: 'sentinel',
+    name: sentinel.name,
+    sentinels: sentinel.nodes.map(redisNode),
+    usernameFile: maybe(sentinel.usernameFile),
+    passwordFile: maybe(sentinel.passwordFile),
+  };
+}
+
+function redisNode(text: string): RedisNode {
+  const colon = text.lastIndexOf(':');
+  return { host: text.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(text.slice(colon + 1)) };
 }
 
 function freeze<T>(value: T): T {

@@ -8,31 +8,13 @@ interface NotBuilt {
   readonly value: (config: ConfigSections) => unknown;
   /** What happens today, said after "is not built yet: ". */
   readonly today: string;
-  /** Values besides the default that say what happens today. */
-  readonly alsoTrue?: readonly unknown[];
 }
-
-const oneRedis = 'only a single Redis, by redis.url';
 
 /**
  * Keys that are typed from the start and whose capability is still to come; who builds it deletes the row.
  * Anything but their default is refused in words: a key that is silently ignored is a promise that nobody keeps.
  */
 export const notBuilt: readonly NotBuilt[] = [
-  // TODO(#5): limits while Redis is away, Redis Cluster, Sentinel.
-  {
-    path: ['limits', 'onStoreUnavailable'],
-    value: ({ limits }) => limits.onStoreUnavailable,
-    today: 'every request is denied (limit_unavailable) while Redis is away',
-    alsoTrue: ['deny'],
-  },
-  {
-    path: ['limits', 'expectedReplicas'],
-    value: ({ limits }) => limits.expectedReplicas,
-    today: 'no process limits on its own while Redis is away',
-  },
-  { path: ['redis', 'cluster'], value: ({ redis }) => redis.cluster, today: oneRedis },
-  { path: ['redis', 'sentinel'], value: ({ redis }) => redis.sentinel, today: oneRedis },
   // TODO(#6): traces.
   { path: ['tracing'], value: ({ tracing }) => tracing, today: 'no traces are sent' },
   // TODO(#8): the registrar.
@@ -55,10 +37,8 @@ export const notBuilt: readonly NotBuilt[] = [
 
 /** Reports every key that asks for more than is built. `defaults` is what the schema makes of an empty file. */
 export function checkBuilt(config: ConfigSections, defaults: ConfigSections, report: ReportMistake): void {
-  for (const { path, value, today, alsoTrue = [] } of notBuilt) {
-    const asked = value(config);
-    const accepted = [value(defaults), ...alsoTrue];
-    if (accepted.some((other) => isDeepStrictEqual(asked, other))) continue;
+  for (const { path, value, today } of notBuilt) {
+    if (isDeepStrictEqual(value(config), value(defaults))) continue;
     report(path, `is not built yet: ${today}. Leave it out`);
   }
 }

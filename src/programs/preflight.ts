@@ -33,7 +33,14 @@ export async function preflight(
 
   await look('', () => loadConnection(kubeconfigOf(config)));
   if (source.kind === 'file') await look('', () => readPolicyFile(source.path, config));
-  for (const path of [redis?.keySecretFile, redis?.usernameFile, redis?.passwordFile]) {
+  const sentinel = redis?.place.kind === 'sentinel' ? redis.place : undefined;
+  for (const path of [
+    redis?.keySecretFile,
+    redis?.usernameFile,
+    redis?.passwordFile,
+    sentinel?.usernameFile,
+    sentinel?.passwordFile,
+  ]) {
     if (path !== undefined) await look('', () => readSecretFile(path, () => undefined));
   }
   const { ca, cert, key } = redis?.tls ?? {};

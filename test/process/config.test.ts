@@ -70,7 +70,11 @@ describe('defaults', () => {
         defaultLimits: { requests: [{ limit: 5, window: 120_000 }] },
       },
       limits: { store: 'redis', onStoreUnavailable: 'local', expectedReplicas: 1 },
-      redis: { url: 'redis://redis:6379', keySecretFile: '/etc/tiergate/key', commandTimeoutMs: 50 },
+      redis: {
+        place: { kind: 'single', url: 'redis://redis:6379' },
+        keySecretFile: '/etc/tiergate/key',
+        commandTimeoutMs: 50,
+      },
       kubernetes: {},
       issuer: {
         listeners: { http: { address: { port: 8080 } }, ops: { address: { port: 8081 } } },
@@ -294,9 +298,39 @@ workers: 4
     ['url: "redis://r", usernameFile: u', 'redis.usernameFile@1: needs redis.passwordFile'],
     ['url: "redis://r", tls: {cert: c}', 'redis.tls.key@1: cert and key go together'],
     ['url: "redis://r", cluster: ["a:1"]', 'redis.cluster@1: excludes redis.url'],
-    ['cluster: ["a:1"]', 'redis.cluster@1: is not built yet: only a single Redis'],
-    ['sentinel: {name: m, nodes: ["a:1"]}', 'redis.sentinel@1: is not built yet: only a single Redis'],
+    [
+      'sentinel: {name: m, nodes: ["a:1"], usernameFile: u}',
+      'redis.sentinel.usernameFile@1: needs redis.sentinel.passwordFile',
+    ],
   ];
+
+  test.each([
+    ['cluster: ["a:1", "b"]', 'redis.cluster[1]@1: must be host:port'],
+    ['cluster: ["a:65536"]', 'redis.cluster[0]@1: must be host:port'],
+    ['sentinel: {nodes: ["a:1"]}', 'redis.sentinel.name@1: must be the name of a master'],
+    ['sentinel: {name: m, nodes: []}', 'redis.sentinel.nodes@1: must hold at least 1'],
+  ])('redis: %s', (keys, mistake) => {
+    expect(mistakesOf(`redis: {keySecretFile: k, ${keys}}`)).toContain(mistake);
+  });
+
+  test('redis: nodes of a cluster or of sentinels are taken apart', () => {
+    const parsed = (keys: string) =>
+      parseConfig(`redis: {keySecretFile: k, ${keys}}`, { file: 'f', folder: '/etc' }).redis?.place;
+    expect(parsed('cluster: ["redis-0.redis:6379", "[fd00::1]:6380"]')).toEqual({
+      kind: 'cluster',
+      nodes: [
+        { host: 'redis-0.redis', port: 6379 },
+        { host: 'fd00::1', port: 6380 },
+      ],
+    });
+    expect(parsed('sentinel: {name: counters, nodes: ["s:26379"], passwordFile: p}')).toEqual({
+      kind: 'sentinel',
+      name: 'counters',
+      sentinels: [{ host: 's', port: 26_379 }],
+      usernameFile: undefined,
+      passwordFile: '/etc/p',
+    });
+  });
 
   test.each(redisCases)('redis: %s', (keys, mistake) => {
     const mistakes = mistakesOf(`redis: {keySecretFile: k, ${keys}}`);
@@ -309,8 +343,6 @@ workers: 4
     ['workers: 2', 'workers'],
     ['listeners: {http: {address: "0.0.0.0:1"}}', 'listeners.http'],
     ['listeners: {console: {address: "0.0.0.0:1"}}', 'listeners.console'],
-    ['limits: {onStoreUnavailable: allow}', 'limits.onStoreUnavailable'],
-    ['limits: {expectedReplicas: 3}', 'limits.expectedReplicas'],
     ['tracing: {}', 'tracing'],
     ['registrar: {}', 'registrar'],
   ];
@@ -324,7 +356,6 @@ workers: 4
   test('the default of what is not built yet may be written down, and what happens anyway may be asked for', () => {
     const text = `${redis}workers: 1
 listeners: {http: {address: "0.0.0.0:9092", profile: envoy}}
-limits: {onStoreUnavailable: deny}
 reviews: {timeout: 3s, queue: 1000}
 `;
     expect(mistakesOf(text)).toEqual([]);
