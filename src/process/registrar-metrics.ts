@@ -72,7 +72,7 @@ export function createRegistrarMetrics(options: RegistrarMetricsOptions): Regist
   const renewals = counter(
     'tiergate_registrar_iat_renewals_total',
     'Renewals of Initial Access Tokens.',
-    'instance',
+    'idp',
     'outcome',
   );
   const passes = new Histogram({
@@ -125,8 +125,7 @@ export function createRegistrarMetrics(options: RegistrarMetricsOptions): Regist
       const creates = report.findings.filter(({ kind }) => kind === 'create_blocked').length;
       blocked.set(common, creates + report.applied.filter(isSkippedCreate).length);
       for (const { renewal, instance } of report.instances)
-        if (renewal !== undefined)
-          renewals.inc({ ...common, instance: instance.name, outcome: renewal.outcome });
+        if (renewal !== undefined) renewals.inc({ ...common, idp: instance.name, outcome: renewal.outcome });
       token.observe(report.instances, common, options);
     },
   };
@@ -144,7 +143,8 @@ function tokenMetrics(gauge: MakeGauge) {
     'rhidp_sso_client_iat_info',
     'Always 1: which instance a path belongs to, and whom to turn to.',
     'path',
-    'instance',
+    // Not `instance`: that is Prometheus' own, for whom it scraped.
+    'idp',
     'environment',
     'escalation',
   );
@@ -186,7 +186,7 @@ function tokenMetrics(gauge: MakeGauge) {
       for (const { instance, state, plannedCreates } of reports) {
         const { name, environment } = instance;
         const labels = { ...common, path: options.pathOf(name) };
-        info.set({ ...labels, instance: name, environment, escalation: options.escalation }, 1);
+        info.set({ ...labels, idp: name, environment, escalation: options.escalation }, 1);
         usable.set(labels, state.problem === undefined ? 1 : 0);
         planned.set(labels, plannedCreates);
         if (state.problem !== undefined) problem.set({ ...labels, problem: state.problem }, 1);

@@ -1,4 +1,4 @@
-import { isDependencyError } from '../dependency-error.ts';
+import { type DependencyError, isDependencyError } from '../dependency-error.ts';
 import type { Secret } from '../secret.ts';
 import type { DocumentStore, StoredDocument } from './document-store.ts';
 import { refusalOf } from './iat-acceptance.ts';
@@ -46,15 +46,14 @@ export function createIatLife(options: IatLifeOptions): IatLife {
     next: Secret,
     found: StoredDocument | undefined,
     signal: AbortSignal,
-  ): Promise<'stored' | 'conflict'> => {
+  ): Promise<'stored' | 'conflict' | DependencyError> => {
     const content = replaceHeldIat(found?.content, field, next);
     try {
       if ((await store.write(key, content, found?.version, signal)) === undefined) return 'conflict';
     } catch (error) {
       // A write whose answer was lost may have happened; the read below tells, or throws for both.
       if (!isDependencyError(error)) throw error;
-      if (!(await isStored(next, signal))) throw error;
-      return 'stored';
+      return (await isStored(next, signal)) ? 'stored' : error;
     }
     return (await isStored(next, signal)) ? 'stored' : 'conflict';
   };
@@ -85,7 +84,9 @@ export function createIatLife(options: IatLifeOptions): IatLife {
         const { detail } = complaintFrom(probed, false);
         return { outcome: 'refused', detail: `The token is refused: ${detail}.` };
       }
-      if ((await put(token, found, signal)) === 'conflict') return takenOver;
+      const outcome = await put(token, found, signal);
+      if (outcome === 'conflict') return takenOver;
+      if (outcome !== 'stored') throw outcome;
       return replaced(token);
     },
 
@@ -103,11 +104,12 @@ export function createIatLife(options: IatLifeOptions): IatLife {
         return { outcome: 'refused', detail };
       }
       // If this throws the token stays: it may be the one that is stored, and ends by itself if it is not.
-      if ((await put(created.token, found, signal)) === 'conflict') {
-        await administration.revokeToken(created.id, signal);
-        return takenOver;
-      }
-      return replaced(created.token);
+      const outcome = await put(created.token, found, signal);
+      if (outcome === 'stored') return replaced(created.token);
+      // Not in place: or each pass would leave one more behind that nobody knows of.
+      await administration.revokeToken(created.id, signal);
+      if (outcome === 'conflict') return takenOver;
+      throw outcome;
     },
 
     revokePrevious: async (state, signal) => {

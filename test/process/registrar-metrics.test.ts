@@ -51,7 +51,7 @@ test('speaks the names that dashboards know', async () => {
     'rhidp_sso_client_iat_usable{,path="creds/sso.example.com"} 1',
   ]);
   expect(await lines('rhidp_sso_client_iat_info')).toEqual([
-    'rhidp_sso_client_iat_info{,path="creds/sso.example.com",instance="sso.example.com",environment="prod",escalation="the identity team"} 1',
+    'rhidp_sso_client_iat_info{,path="creds/sso.example.com",idp="sso.example.com",environment="prod",escalation="the identity team"} 1',
   ]);
   expect(await lines('tiergate_registrar_actions_total')).toEqual([
     'tiergate_registrar_actions_total{,action="create",outcome="done"} 2',

@@ -10,6 +10,11 @@ export function partDirectory(part: string, versionKey: string): string {
   const text = readFileSync(join(import.meta.dirname, 'versions.env'), 'utf8');
   const version = new RegExp(`^${versionKey}=(\\S+)$`, 'm').exec(text)?.[1];
   if (version === undefined) throw new Error(`versions.env has no ${versionKey}`);
+  return cachedDirectory(part, version);
+}
+
+/** The same of a part whose version is whatever its source gives. */
+export function cachedDirectory(part: string, version: string): string {
   const directory = join(cacheDirectory(), `${part}-${version}`);
   if (!existsSync(directory)) throw new Error(`${directory} is not there: run test/real/setup-${part}.sh`);
   return directory;

@@ -96,8 +96,8 @@ describe.each(['before', 'after'] as const)('killed %s the effect of any call', 
 
   test('twice in a row, at any two calls, the third run converges', async () => {
     let crashes = 0;
-    for (let first = 12; first < 60; first += 5) {
-      for (let second = 8; second < 50; second += 3) {
+    for (let first = 12; first < 60; first += 9) {
+      for (let second = 8; second < 50; second += 5) {
         const world = await beginning(true);
         await crashAt(world, { call: first, when });
         if ((await crashAt(world, { call: second, when })) !== undefined) crashes += 1;
@@ -107,7 +107,7 @@ describe.each(['before', 'after'] as const)('killed %s the effect of any call', 
         expect(secretsAgree(world), where).toBe(true);
       }
     }
-    expect(crashes).toBeGreaterThan(50);
+    expect(crashes).toBeGreaterThan(20);
   });
 });
 

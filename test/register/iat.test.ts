@@ -1,5 +1,6 @@
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
+import { DependencyError } from '../../src/dependency-error.ts';
 import type { IatProblem } from '../../src/register/iat-state.ts';
 import { iatText } from './memory-realm.ts';
 import { storeIsDown } from './memory-store.ts';
@@ -258,6 +259,26 @@ describe('renewal by itself', () => {
     expect(report.findings).toMatchObject([{ kind: 'renewal_failed' }]);
     expect(world.tokens.documents()[iatKey]?.['initial-access-token']).toBe(theirs.token);
     expect([...world.realm.tokens.keys()]).toEqual(['iat-1', theirs.id]);
+  });
+
+  test('takes the new token back when the store refuses it, so that none is left behind', async () => {
+    const world = createWorld({ isAdministered: true, renewal });
+    world.nowMs += 24 * dayMs;
+    world.tokens.refuseWrites(new DependencyError('vault', 'misconfigured'));
+    for (let pass = 0; pass < 3; pass += 1) {
+      const report = await world.run();
+      expect(report.findings).toMatchObject([{ kind: 'renewal_failed', detail: 'vault misconfigured' }]);
+    }
+    expect([...world.realm.tokens.keys()]).toEqual(['iat-1']);
+  });
+
+  test('a write whose answer was lost counts as what the store then shows', async () => {
+    const world = createWorld({ isAdministered: true, renewal });
+    world.nowMs += 24 * dayMs;
+    world.tokens.loseAnswers(storeIsDown);
+    const report = await world.run();
+    expect(report.instances[0]?.renewal?.outcome).toBe('renewed');
+    expect([...world.realm.tokens.keys()]).toHaveLength(2);
   });
 
   test('a store that is away is no reason to make tokens', async () => {

@@ -11,6 +11,10 @@ export interface MemoryStore extends DocumentStore {
   readonly writes: () => number;
   /** While set, every call fails with it. */
   readonly setFault: (fault: DependencyError | undefined) => void;
+  /** From now on writes have no effect and throw. */
+  readonly refuseWrites: (fault: DependencyError) => void;
+  /** From now on writes have their effect and throw. */
+  readonly loseAnswers: (fault: DependencyError) => void;
 }
 
 /** A secret store in memory: versions, check-and-set, nothing else. */
@@ -19,6 +23,8 @@ export function createMemoryStore(): MemoryStore {
   let clock = 0;
   let writes = 0;
   let fault: DependencyError | undefined;
+  let refusal: DependencyError | undefined;
+  let loss: DependencyError | undefined;
   const answer = async (): Promise<void> => {
     if (fault !== undefined) throw fault;
   };
@@ -35,11 +41,13 @@ export function createMemoryStore(): MemoryStore {
     },
     write: async (key, content, expected) => {
       await answer();
+      if (refusal !== undefined) throw refusal;
       const found = contents.get(key);
       if ((found && String(found.version)) !== expected) return undefined;
       writes += 1;
       clock += 1;
       contents.set(key, { text: content.reveal(), version: clock });
+      if (loss !== undefined) throw loss;
       return String(clock);
     },
     remove: async (key) => {
@@ -56,6 +64,12 @@ export function createMemoryStore(): MemoryStore {
     writes: () => writes,
     setFault: (next) => {
       fault = next;
+    },
+    refuseWrites: (next) => {
+      refusal = next;
+    },
+    loseAnswers: (next) => {
+      loss = next;
     },
   };
 }
