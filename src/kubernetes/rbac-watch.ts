@@ -44,12 +44,14 @@ export function createRbacWatch(options: RbacWatchOptions): RbacWatch {
 
   function follow(resource: RbacResource) {
     /** As last told of: a list says what there is, and not what of it is new. */
-    let known = new Map<string, Rule>();
+    let known: Map<string, Rule> | undefined;
     const tell = ({ namespace }: Rule): void => onChange(namespace === '' ? undefined : namespace);
 
     function relisted(): void {
       const before = known;
       known = new Map([...watch.values()].map((rule) => [rule.uid, rule]));
+      // The first list is where it begins: no verdict is older than that.
+      if (before === undefined) return;
       for (const rule of known.values()) {
         if (before.get(rule.uid)?.resourceVersion !== rule.resourceVersion) tell(rule);
       }
@@ -61,7 +63,7 @@ export function createRbacWatch(options: RbacWatchOptions): RbacWatch {
         return;
       }
       const { object } = change;
-      if (change.type === 'set') known.set(object.uid, object);
+      if (change.type === 'set') known?.set(object.uid, object);
       tell(object);
     }
 

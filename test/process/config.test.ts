@@ -343,7 +343,6 @@ workers: 4
     ['workers: 2', 'workers'],
     ['listeners: {http: {address: "0.0.0.0:1"}}', 'listeners.http'],
     ['listeners: {console: {address: "0.0.0.0:1"}}', 'listeners.console'],
-    ['tracing: {}', 'tracing'],
     ['registrar: {}', 'registrar'],
   ];
 
