@@ -14,7 +14,7 @@ import { isRecord, isTextMap } from './json-shape.ts';
 import { listMetadata, unexpected } from './list-objects.ts';
 
 /** On every Secret of ours; its value is the part: `record` or `state`. */
-export const ssoLabel = 'tiergate.dev/sso';
+const ssoLabel = 'tiergate.dev/sso';
 const keyAnnotation = 'tiergate.dev/key';
 const documentKey = 'record.json';
 

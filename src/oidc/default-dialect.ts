@@ -4,7 +4,7 @@ import { createSecret } from '../secret.ts';
 import type { Dialect } from './dialect.ts';
 
 /** The part of Keycloak's ClientRepresentation that we read. */
-export const clientRepresentation = z.object({
+const clientRepresentation = z.object({
   clientId: z.string(),
   secret: z.string().optional(),
   registrationAccessToken: z.string(),

@@ -66,7 +66,7 @@ function logPass(report: PassReport, log: Log): void {
     isConverged: report.isConverged,
     actions: report.applied.length,
     clusters: report.clusters?.length,
-    storedBefore: report.storedCount,
+    stored: report.storedCount,
   });
 }
 

@@ -30,8 +30,7 @@ function tokenLines(report: InstanceReport, isDryRun: boolean): readonly string[
 
 function summary({ plan, storedCount, clusters, isConverged }: PassReport): string {
   const actions = plan === undefined ? 'no plan' : `${plan.actions.length} actions planned`;
-  const stored =
-    storedCount === undefined ? 'the store could not tell' : `${storedCount} clients stored before`;
+  const stored = storedCount === undefined ? 'the store could not tell' : `${storedCount} clients stored`;
   const found = clusters === undefined ? 'clusters not discovered' : `${clusters.length} clusters discovered`;
   return `${actions}; ${found}; ${stored}; ${isConverged ? 'all is as wanted, or will be' : 'not all is as wanted'}`;
 }

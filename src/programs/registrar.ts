@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { createOpsRoutes } from '../http/ops-routes.ts';
 import { createOpsServer } from '../http/ops-server.ts';
+import { createLog } from '../process/log.ts';
 import { createMetrics, type Metrics } from '../process/metrics.ts';
 import { createReadiness, type Readiness } from '../process/readiness.ts';
 import type { RegistrarConfig } from '../process/registrar-config.ts';
@@ -69,7 +70,10 @@ export async function runOnce(
     config: section,
     kubernetes: () => connectKubernetes(config),
     warn: (words) => io.err(`warning: ${words}`),
-    onApplied: () => undefined,
+    // On record like those of the loop; standard output is the person's.
+    onApplied: auditActions(
+      createLog({ level: 'info', write: (line) => io.err(line.trimEnd()), now: Date.now }),
+    ),
     onRealmCall: () => undefined,
   });
   const report = await reconcile(flags, new AbortController().signal);

@@ -16,6 +16,7 @@ import {
   realmOf,
   type TendedInstance,
   tendToken,
+  type TokenUse,
 } from './tend-token.ts';
 
 export interface ReconcileOptions {
@@ -46,7 +47,7 @@ export interface PassReport {
   readonly instances: readonly InstanceReport[];
   /** Undefined: they could not be discovered. */
   readonly clusters: readonly Cluster[] | undefined;
-  /** How many clients were stored when the pass began; undefined: the store could not tell. */
+  /** How many clients are stored after the pass; undefined: the store could not tell. */
   readonly storedCount: number | undefined;
   /** Whether everything is as wanted, or will be by itself. */
   readonly isConverged: boolean;
@@ -85,9 +86,8 @@ export function createReconcile(options: ReconcileOptions): Reconcile {
 
     const instances: InstanceReport[] = [];
     for (const each of tended) {
-      const wentWell = applied.every(({ outcome }) => outcome !== 'blocked');
-      const tending = { plannedCreates: each.plannedCreates, mayChange, nowMs: options.now() };
-      instances.push(await finishToken(each, wentWell, tending, stop));
+      const use = useOf(each.managed, applied);
+      instances.push(await finishToken(each, use, { mayChange, nowMs: options.now() }, stop));
     }
     const findings = [
       ...pass.findings,
@@ -96,7 +96,8 @@ export function createReconcile(options: ReconcileOptions): Reconcile {
       ...instances.flatMap(({ renewal }) => renewal?.finding ?? []),
     ];
     const isConverged = findings.every(({ kind }) => !failsRun[kind]);
-    return { plan, applied, findings, instances, clusters, storedCount: survey?.stored.size, isConverged };
+    const storedCount = survey && survey.stored.size + storedBy(applied);
+    return { plan, applied, findings, instances, clusters, storedCount, isConverged };
   };
 }
 
@@ -188,6 +189,28 @@ function standingOf({ managed, state }: TendedInstance): IssuerStanding {
     isAdministered: managed.administration !== undefined,
     supportsAttributes: managed.registration.supportsAttributes,
   };
+}
+
+function useOf(managed: ManagedInstance, applied: readonly AppliedAction[]): TokenUse {
+  const { issuer } = managed.life.instance;
+  const creates = applied.filter(
+    ({ action }) => action.kind === 'create' && action.desired.issuer === issuer,
+  );
+  return {
+    created: creates.filter(({ outcome }) => outcome === 'done').length,
+    wentWell: creates.every(({ outcome }) => outcome !== 'blocked'),
+  };
+}
+
+/** By how many the stored clients became more. */
+function storedBy(applied: readonly AppliedAction[]): number {
+  let more = 0;
+  for (const { action, outcome } of applied) {
+    if (outcome !== 'done') continue;
+    if (action.kind === 'create' && action.stored === undefined) more += 1;
+    if (action.kind === 'remove') more -= 1;
+  }
+  return more;
 }
 
 /** How many clients are to be registered at the instance: wanted there, and not stored or gone. */

@@ -25,10 +25,13 @@ export interface TendedInstance {
   readonly renewal: RenewalResult | undefined;
 }
 
+/** An instance at the end of a pass. */
 export interface InstanceReport {
   readonly instance: Instance;
+  /** What is left on the token is counted after the pass's own registrations. */
   readonly state: IatState;
   readonly urgency: IatUrgency;
+  /** How many clients are still to be registered there. */
   readonly plannedCreates: number;
   readonly renewalDue: string | undefined;
   readonly renewal: RenewalResult | undefined;
@@ -39,6 +42,13 @@ export interface Tending {
   readonly plannedCreates: number;
   readonly mayChange: boolean;
   readonly nowMs: number;
+}
+
+/** What the actions of the pass came to, as far as the instance's token is concerned. */
+export interface TokenUse {
+  readonly created: number;
+  /** False: a registration was refused on account of the token. */
+  readonly wentWell: boolean;
 }
 
 /** Renews the token if that is ours to do and due; creates of the same pass then use the new one. */
@@ -62,18 +72,21 @@ export async function tendToken(
  */
 export async function finishToken(
   tended: TendedInstance,
-  wentWell: boolean,
-  { mayChange, nowMs }: Tending,
+  { created, wentWell }: TokenUse,
+  { mayChange, nowMs }: Omit<Tending, 'plannedCreates'>,
   signal: AbortSignal,
 ): Promise<InstanceReport> {
-  const { managed, state, renewal } = tended;
+  const { managed, renewal } = tended;
+  const remaining = tended.state.remaining && Math.max(0, tended.state.remaining - created);
+  const state: IatState = { ...tended.state, remaining };
+  const plannedCreates = Math.max(0, tended.plannedCreates - created);
   const isGoodRun =
     mayChange && wentWell && renewal === undefined && state.problem === undefined && state.isProbed;
   return {
     instance: managed.life.instance,
     state,
-    urgency: urgencyOf(state, managed.life.instance, tended.plannedCreates, nowMs),
-    plannedCreates: tended.plannedCreates,
+    urgency: urgencyOf(state, managed.life.instance, plannedCreates, nowMs),
+    plannedCreates,
     renewalDue: tended.renewalDue,
     renewal,
     hasRevokedPrevious: isGoodRun && (await revokePrevious(managed.life, state, signal)),

@@ -29,7 +29,7 @@ const signal = new AbortController().signal;
 const secret = createSecret('a-secret-of-our-own-choice');
 let serial = 0;
 
-export function wanted(fields: Partial<DesiredClient> = {}): DesiredClient {
+function wanted(fields: Partial<DesiredClient> = {}): DesiredClient {
   serial += 1;
   return {
     id: `cluster-${serial}-1Org2-redhat-sso-host.example.com`,

@@ -33,6 +33,15 @@ test('one pass from inventory to realm and Vault, and a plan that says the same 
   const done = recordIo();
   expect(await runOnce(world.file(), done, apply)).toBe(0);
   expect(done.output()).toContain('done    create  b-1Org2-redhat-sso-127.0.0.1');
+  expect(
+    done
+      .errors()
+      .split('\n')
+      .map((line) => JSON.parse(line) as unknown),
+  ).toMatchObject([
+    { event: 'sso_audit', action: 'create', clientId: 'a-1Org2-redhat-sso-127.0.0.1', outcome: 'done' },
+    { event: 'sso_audit', action: 'create', clientId: 'b-1Org2-redhat-sso-127.0.0.1', outcome: 'done' },
+  ]);
   expect(await realm.clientIds()).toHaveLength(2);
   expect([...(await world.open(world.recordsPath).list(signal))].sort()).toEqual(await realm.clientIds());
 
