@@ -1,5 +1,6 @@
 import { DependencyError } from '../dependency-error.ts';
 import type { WindowUnit } from '../policy/policy.ts';
+import type { Block, BlockClaim } from './block.ts';
 import { type ActiveBoost, type Boost, boostedLimit, requireBoost, type ResetCounters } from './boost.ts';
 import { type ClaimCounters, type Counter, counterName, countersOf, decisionFrom } from './counter.ts';
 import type { Claim, Decision } from './limit.ts';
@@ -38,6 +39,7 @@ export interface MemoryConsumeOptions {
 export interface MemoryCounters {
   /** Throws DependencyError: `overloaded` as said at `maxSubjects`, `timeout` for a claim past its deadline. */
   readonly consume: (claim: Claim) => Decision;
+  readonly takeBlock: (claim: BlockClaim) => Block;
   readonly settle: (settlement: Settlement) => Settled;
   readonly setBoost: (subject: string, boost: Boost | undefined) => void;
   readonly resetCounters: (...of: Parameters<ResetCounters>) => void;
@@ -50,6 +52,8 @@ interface KeptBoost {
   readonly percent: number;
   readonly endsAtMs: number;
 }
+
+const usPerMs = 1000;
 
 /** How long nobody looks again through all subjects for room when there was none, in milliseconds. */
 const sweepPauseMs = 1000;
@@ -127,7 +131,7 @@ export function createMemoryCounters(options: MemoryConsumeOptions): MemoryCount
     return undefined;
   }
 
-  function consume({ subject, id, charges, deadlineAtMs }: Claim): Decision {
+  function takeBlock({ subject, id, charges, deadlineAtMs, aheadMs }: BlockClaim): Block {
     const nowMs = now();
     if (nowMs > deadlineAtMs) throw new DependencyError('memory', 'timeout');
     const nowUs = inUs(nowMs);
@@ -139,7 +143,7 @@ export function createMemoryCounters(options: MemoryConsumeOptions): MemoryCount
     const boost = boostOf(subject, nowMs);
     const record = id === '' ? undefined : records.find(subject, id);
     const demands = claim.counters.map((counter) => demandOf(counter, boost, record !== undefined));
-    const claimed = claimWindows(windows, demands, nowUs);
+    const claimed = claimWindows(windows, demands, nowUs, inUs(aheadMs));
     const isCharged = claimed.admitted && claim.chargesAnything && record === undefined;
     if (isCharged && held === undefined) makeRoom(nowMs);
     const kept = held ?? new Map<string, SlottedWindow>();
@@ -151,7 +155,13 @@ export function createMemoryCounters(options: MemoryConsumeOptions): MemoryCount
     if (record !== undefined) records.rely(subject, id);
     if (isCharged && id !== '') records.remember(subject, id, chargedCounters(claim, claimed), nowMs);
     // One that was taken back was denied, and stays so.
-    return decisionOf(claim, record === 'takenBack' ? denied(claimed) : claimed, { nowUs, boost });
+    const decision = decisionOf(claim, record === 'takenBack' ? denied(claimed) : claimed, { nowUs, boost });
+    return { ...decision, goodForMs: isCharged ? claimed.aheadUs / usPerMs : 0 };
+  }
+
+  function consume(claim: Claim): Decision {
+    const { goodForMs: _none, ...decision } = takeBlock({ ...claim, aheadMs: 0 });
+    return decision;
   }
 
   function settle(settlement: Settlement): Settled {
@@ -173,6 +183,7 @@ export function createMemoryCounters(options: MemoryConsumeOptions): MemoryCount
 
   return {
     consume,
+    takeBlock,
     settle,
     setBoost(subject, boost) {
       if (boost === undefined) boostBySubject.delete(subject);
@@ -236,5 +247,5 @@ function decisionOf(
 }
 
 function inUs(ms: number): number {
-  return Math.floor(ms * 1000);
+  return Math.floor(ms * usPerMs);
 }

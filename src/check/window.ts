@@ -8,8 +8,8 @@
  *
  * The clock may be stepped. While it is behind the newest stamp by up to a length, the window stands still:
  * units go to the newest slot until the clock has caught up. A step back by more than a length starts an
- * epoch: everything still counted becomes one slot stamped now, so that the window is whole again within one
- * length, and what was noted about older slots finds none of them. A step forward says that time has passed;
+ * epoch: everything still counted becomes one slot stamped now (or as far ahead as units may be), so that the
+ * window is whole again within one length and a slot, and what was noted about older slots finds none of them. A step forward says that time has passed;
  * nobody could tell otherwise.
  *
  * All values are immutable, all times whole microseconds since 1970, all units whole numbers below 2^53. No
@@ -17,6 +17,9 @@
  * The same algorithm runs on Redis (src/redis/reserve-script.ts); a test holds the two together.
  */
 export const slotsPerWindow = 20;
+
+/** Units are charged no further ahead than this, in microseconds: see `claimWindows`. */
+export const maxAheadUs = 2_000_000;
 
 /** Units that leave together. */
 export interface Slot {
@@ -55,7 +58,8 @@ export function windowAt(window: SlottedWindow, nowUs: number): SlottedWindow {
       lengthUs,
       epoch: Math.max(nowUs, epoch + 1),
       total,
-      newest: { stampUs: nowUs, units: total },
+      // Some may have been charged ahead, and be spent only now.
+      newest: { stampUs: nowUs + Math.min(maxAheadUs, Math.floor(lengthUs / slotsPerWindow)), units: total },
       older: [],
     };
   }
@@ -164,13 +168,22 @@ export interface WindowsClaim {
   readonly windows: readonly SlottedWindow[];
   /** When denied: how long until all demands fit, or undefined if they never can. */
   readonly retryAfterUs: number | undefined;
+  /** When admitted: how far ahead of `nowUs` it was charged. */
+  readonly aheadUs: number;
 }
 
-/** Charges every demand to its window, or none. */
+/**
+ * Charges every demand to its window, or none.
+ *
+ * `aheadUs`: as of a time so far ahead, and no further than to the end of the slots that are current. Units that are
+ * charged so may be spent until that time, and still count for a length from when they were spent; with a later slot's
+ * time, this slot would end early for everybody else.
+ */
 export function claimWindows(
   windows: readonly SlottedWindow[],
   demands: readonly Demand[],
   nowUs: number,
+  aheadUs = 0,
 ): WindowsClaim {
   const current = windows.map((window) => windowAt(window, nowUs));
   let fitsUs: number | undefined = 0;
@@ -186,14 +199,24 @@ export function claimWindows(
     // A window that can never hold its demand outweighs all that only need time.
     fitsUs = fitsUs === undefined || atUs === undefined ? undefined : Math.max(fitsUs, atUs);
   }
-  const denied = { admitted: false, leftOut: false, windows: current };
+  const denied = { admitted: false, leftOut: false, windows: current, aheadUs: 0 };
   if (fitsUs === undefined) return { ...denied, retryAfterUs: undefined };
   if (fitsUs > 0) return { ...denied, retryAfterUs: fitsUs - nowUs };
+  const atUs =
+    aheadUs === 0
+      ? nowUs
+      : Math.min(nowUs + Math.min(aheadUs, maxAheadUs), ...current.map((window) => slotEndUs(window, nowUs)));
   const charged = current.map((window, index) => {
     const { units, isShadow } = demandAt(demands, index);
-    return units === 0 || (isShadow === true && leftOut) ? window : chargedWindow(window, units, nowUs);
+    return units === 0 || (isShadow === true && leftOut) ? window : chargedWindow(window, units, atUs);
   });
-  return { admitted: true, leftOut, windows: charged, retryAfterUs: undefined };
+  return { admitted: true, leftOut, windows: charged, retryAfterUs: undefined, aheadUs: atUs - nowUs };
+}
+
+/** The last microsecond of the slot that units would be charged to now. */
+function slotEndUs({ lengthUs, newest }: SlottedWindow, nowUs: number): number {
+  const slotUs = lengthUs / slotsPerWindow;
+  return Math.ceil((slotAt(Math.max(nowUs, newest.stampUs), lengthUs) + 1) * slotUs) - 1;
 }
 
 function demandAt(demands: readonly Demand[], index: number): Demand {

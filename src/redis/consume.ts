@@ -1,5 +1,6 @@
+import type { Block, BlockClaim, TakeBlock } from '../check/block.ts';
 import { type Answer, type ClaimCounters, countersOf, decisionFrom, type Reading } from '../check/counter.ts';
-import type { Charge, Consume } from '../check/limit.ts';
+import type { Charge, Claim, Consume, Decision } from '../check/limit.ts';
 import { DependencyError } from '../dependency-error.ts';
 import type { Secret } from '../secret.ts';
 import type { RedisConnection } from './connection.ts';
@@ -36,6 +37,17 @@ interface Call {
  * value ends by itself within a window and 2 s. `failed`, `misconfigured`: Redis refused; nothing was charged.
  */
 export function createRedisConsume(options: RedisConsumeOptions): Consume {
+  const ask = createAsk(options);
+  return (claim) => ask(claim, ({ claimed, answer }) => decisionFrom(claimed, answer));
+}
+
+/** As createRedisConsume, for units that are spent later. */
+export function createRedisTakeBlock(options: RedisConsumeOptions): TakeBlock {
+  const ask = createAsk(options);
+  return (claim) => ask(claim, blockFrom);
+}
+
+function createAsk(options: RedisConsumeOptions) {
   const { connection, now, commandTimeoutMs = 50, recordTtlMs = 15_000 } = options;
   const { tagOf } = createKeyspace(options.keySecret);
   const reserve = connection.script(reserveScript);
@@ -50,7 +62,10 @@ export function createRedisConsume(options: RedisConsumeOptions): Consume {
     return call;
   }
 
-  return ({ subject, id, charges, deadlineAtMs }) => {
+  return <D extends Decision>(
+    { subject, id, charges, deadlineAtMs, aheadMs = 0 }: Claim & Partial<BlockClaim>,
+    decide: (told: Told) => D,
+  ): Promise<D> => {
     const { claim, names, windowArgs } = callOf(charges);
     const sentAtMs = now();
     const endsAtMs = Math.min(deadlineAtMs, sentAtMs + commandTimeoutMs);
@@ -67,14 +82,25 @@ export function createRedisConsume(options: RedisConsumeOptions): Consume {
     if (hasRecord) keys.unshift(recordKey(tag, id));
     keys.push(boostKey(tag));
     const args = [String(notAfterUs), hasRecord ? String(recordTtlMs) : '0', ...windowArgs];
+    if (aheadMs > 0) args.push(String(Math.floor(aheadMs * 1000)));
     const decision = reserve(keys, args).then((reply) => {
-      const { serverUs, answer } = readReply(reply, names.length);
+      const { serverUs, answer, aheadUs } = readReply(reply, names.length);
       clock.observe(sentAtMs, serverUs, now());
       if (answer === undefined) throw lateReply('it ran after its deadline and charged nothing');
-      return decisionFrom(claim, answer);
+      return decide({ claimed: claim, answer, goodForMs: aheadMs > 0 ? aheadUs / 1000 : 0 });
     });
     return within(endsAtMs - sentAtMs, decision);
   };
+}
+
+interface Told {
+  readonly claimed: ClaimCounters;
+  readonly answer: Answer;
+  readonly goodForMs: number;
+}
+
+function blockFrom({ claimed, answer, goodForMs }: Told): Block {
+  return { ...decisionFrom(claimed, answer), goodForMs };
 }
 
 function createCall(claim: ClaimCounters): Call {
@@ -93,6 +119,8 @@ interface Reply {
   readonly serverUs: number;
   /** undefined: it ran after its deadline, and charged nothing. */
   readonly answer: Answer | undefined;
+  /** How far ahead it was charged, where that was asked for. */
+  readonly aheadUs: number;
 }
 
 function readReply(reply: unknown, counters: number): Reply {
@@ -101,7 +129,7 @@ function readReply(reply: unknown, counters: number): Reply {
   if (status === reserveStatus.malformed) {
     throw new DependencyError('redis', 'malformed', { detail: 'a stored value is no counter' });
   }
-  if (status === reserveStatus.late) return { serverUs, answer: undefined };
+  if (status === reserveStatus.late) return { serverUs, answer: undefined, aheadUs: 0 };
   const boostAt = 3 + 2 * counters;
   if (reply.length !== boostAt && reply.length !== boostAt + 2) {
     throw new DependencyError('redis', 'malformed', { detail: 'reply of the script' });
@@ -110,6 +138,7 @@ function readReply(reply: unknown, counters: number): Reply {
   const [percent, boostEndsAfterUs = 0] = reply.slice(boostAt);
   return {
     serverUs,
+    aheadUs: status === reserveStatus.admitted ? retryAfterUs : 0,
     answer: {
       admitted,
       leftOut: status === reserveStatus.leftOut,

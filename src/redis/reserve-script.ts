@@ -1,3 +1,5 @@
+import { maxAheadUs } from '../check/window.ts';
+
 /**
  * The slotted window of src/check/window.ts as one Lua script: all windows of a claim in one round trip, all
  * charged or none, in the server's time. Lua 5.1 with the `struct` library, as in Redis 7.
@@ -6,9 +8,11 @@
  * may have one; all with the same hash tag of 22 characters.
  * ARGV: not-after (microseconds of server time; a claim that runs later charges nothing), the record's time
  * to live (ms; 0: the claim has no record), then for each window its length (microseconds), the units asked
- * for (0 looks only) and the limit (-1: counts, never denies; -1 - limit: a shadow limit, see Demand).
+ * for (0 looks only) and the limit (-1: counts, never denies; -1 - limit: a shadow limit, see Demand); at the end,
+ * if it is to be charged ahead, by how much (microseconds; see claimWindows).
  *
- * Reply: status, server time (microseconds), microseconds until the claim fits (-1: never), then for each
+ * Reply: status, server time (microseconds), microseconds until the claim fits (-1: never) or, once it was
+ * charged, those that it was charged ahead, then for each
  * window its total and the microseconds until nothing counts any more; then, if the subject is boosted, by how many
  * percent of each limit, and the microseconds until that ends.
  *
@@ -90,7 +94,8 @@ for i = 1, count do
     return {-2, now, 0}
   end
   if now + length < stamp then
-    epoch, stamp, newest, from = math.max(now, epoch + 1), now, total, size + 1
+    epoch, stamp = math.max(now, epoch + 1), now + math.min(${maxAheadUs}, floor(length / 20))
+    newest, from = total, size + 1
     begun = begun or {}
     begun[i] = true
   elseif stamp + length <= now then
@@ -130,6 +135,16 @@ end
 if takenBack then fits = 0 end
 local status = repeated and 2 or (denied and 0 or (leftOut and 3 or 1))
 local charging = status == 1 or status == 3
+-- As of when it is charged.
+local at, ahead = now, tonumber(ARGV[3 * count + 3])
+if ahead and charging then
+  at = now + math.min(ahead, ${maxAheadUs})
+  for i = 1, count do
+    local slotLength = lengths[i] / 20
+    at = math.min(at, ceil((floor(math.max(now, stamps[i]) / slotLength) + 1) * slotLength) - 1)
+  end
+  fits = at - now
+end
 local reply = {status, now, fits}
 local record = charging and first == 1 and pack('<B', 1)
 for i = 1, count do
@@ -140,13 +155,13 @@ for i = 1, count do
     local key, value, newest, slotLength = KEYS[i + first], stored[i + first], newests[i], length / 20
     local tail = value and sub(value, froms[i]) or ''
     local slot = floor(stamp / slotLength)
-    if now > stamp then
-      local current = floor(now / slotLength)
+    if units > 0 and at > stamp then
+      local current = floor(at / slotLength)
       if current ~= slot and newest > 0 then
         tail = tail .. pack('<dd', stamp, newest)
         newest = 0
       end
-      slot, stamp = current, now
+      slot, stamp = current, at
     end
     total = total + units
     value = pack('<Bdddd', 1, epochs[i], total, stamp, newest + units) .. tail

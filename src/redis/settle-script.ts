@@ -1,3 +1,4 @@
+import { maxAheadUs } from '../check/window.ts';
 import { serverClock } from './reserve-script.ts';
 
 /**
@@ -43,7 +44,8 @@ local function settle(name, chargedEpoch, chargedSlot, charged)
     local _
     _, epoch, total, stamp, newest = unpackStruct('<Bdddd', value)
     if now + length < stamp then
-      epoch, stamp, newest = math.max(now, epoch + 1), now, total
+      epoch, newest = math.max(now, epoch + 1), total
+      stamp = now + math.min(${maxAheadUs}, floor(length / 20))
     elseif stamp + length <= now then
       total, stamp, newest = 0, now, 0
     else

@@ -65,14 +65,14 @@ describe('counters in memory', () => {
     expect(claim('late').admitted).toBe(true);
   });
 
-  it('have room again within a window after the clock was set back by a year', () => {
+  it('have room again within a window and a slot after the clock was set back by a year', () => {
     const { clock, claim } = setUp({ maxSubjects: 2 });
     clock.advance(365 * 86_400_000);
     claim('a');
     claim('b');
     clock.advance(-365 * 86_400_000);
     expect(() => claim('c')).toThrow(overloaded);
-    clock.advance(windowMs);
+    clock.advance(windowMs + 2000);
     expect(claim('c').admitted).toBe(true);
   });
 
@@ -86,9 +86,9 @@ describe('counters in memory', () => {
     while (!claim('a').admitted) {
       clock.advance(1000);
       waitedMs += 1000;
-      expect(waitedMs).toBeLessThanOrEqual(windowMs);
+      expect(waitedMs).toBeLessThanOrEqual(windowMs + 2000);
     }
-    expect(waitedMs).toBe(windowMs);
+    expect(waitedMs).toBe(windowMs + 2000);
   });
 
   it('know an id for its time and no longer', () => {

@@ -196,12 +196,25 @@ describe('a window whose clock is set', () => {
     expect(claim(lengthUs - slotUs, 1).retryAfterUs).toBe(lengthUs + slotUs);
   });
 
-  it('is whole within one length after a step back by more than that', () => {
+  it('is whole within one length and a slot after a step back by more than that', () => {
     const { claim, admitted } = setUp();
     claim(1000 * lengthUs, 10);
     expect(admitted(0, 3)).toBe(0);
-    expect(admitted(lengthUs - 1, 3)).toBe(0);
-    expect(admitted(lengthUs, 15)).toBe(10);
+    expect(admitted(lengthUs + slotUs - 1, 3)).toBe(0);
+    expect(admitted(lengthUs + slotUs, 15)).toBe(10);
+  });
+
+  it('charges ahead as far as it may, and no further than its slots go', () => {
+    const window = emptyWindow(lengthUs, startUs);
+    const ahead = (us: number) => {
+      const { windows, aheadUs } = claimWindows([window], [{ units: 1, limit: 1 }], startUs, us);
+      return [aheadUs, (windows[0]?.newest.stampUs ?? 0) - startUs];
+    };
+    expect(ahead(0)).toEqual([0, 0]);
+    expect(ahead(1000)).toEqual([1000, 1000]);
+    expect(ahead(10 * lengthUs)).toEqual([slotUs - 1, slotUs - 1]);
+    const long = [emptyWindow(1000 * lengthUs, startUs)];
+    expect(claimWindows(long, [{ units: 1, limit: 1 }], startUs, 10 * lengthUs).aheadUs).toBe(2_000_000);
   });
 
   it('names slots so that none is taken for an older one after a step back', () => {
@@ -209,7 +222,7 @@ describe('a window whose clock is set', () => {
     const later = chargedWindow(charged, 1, startUs + 3 * lengthUs);
     const back = chargedWindow(windowAt(later, startUs), 2, startUs);
     expect(chargedSlot(charged, 1)).toEqual({ epoch: startUs, slot: startUs / slotUs, units: 1 });
-    expect(chargedSlot(back, 2).slot).toBe(chargedSlot(charged, 1).slot);
+    expect(chargedSlot(back, 2).slot).toBe(chargedSlot(charged, 1).slot + 1);
     expect(chargedSlot(back, 2).epoch).not.toBe(chargedSlot(charged, 1).epoch);
   });
 

@@ -103,6 +103,7 @@ async function areSame(settleScript: string, events: readonly Event[]): Promise<
         farFutureUs,
         '15000',
         ...args,
+        '0',
         nowUs,
       )) as number[];
       const [status, , fits = 0, ...readings] = reply;
@@ -167,7 +168,7 @@ describe('what the settle script leaves', () => {
   it('has an end, and says neither who nor how much', async () => {
     const tag = randomBytes(16).toString('base64url');
     const [record, window] = [`tg:{${tag}}:r:a`, `tg:{${tag}}:w:*:requests:60000`];
-    const args = [farFutureUs, '15000', '60000000', '3', '5', String(startMs * 1000)];
+    const args = [farFutureUs, '15000', '60000000', '3', '5', '0', String(startMs * 1000)];
     await redis.eval(reserve, 3, record, window, `tg:{${tag}}:b`, ...args);
     await redis.eval(
       settle,
