@@ -73,8 +73,10 @@ export function createCheck(stages: CheckStages, options: CheckOptions): Check {
                   return pass(readModel(input), caller, (model) => {
                     const known = { ...caller, model };
                     return pass(checkAccess(principal, model, asking), known, () =>
-                      pass(checkLimit({ subject, tier, id: input.id, deadlineAtMs }), known, ({ windows }) =>
-                        admit('model', known, windows),
+                      pass(
+                        checkLimit({ principal, subject, tier, model, id: input.id, deadlineAtMs }),
+                        known,
+                        ({ windows }) => admit('model', known, windows),
                       ),
                     );
                   });

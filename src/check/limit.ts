@@ -1,8 +1,14 @@
 import { isDependencyError } from '../dependency-error.ts';
-import type { OnStoreUnavailable, Tier, WindowLimit } from '../policy/policy.ts';
+import type { OnStoreUnavailable, Policy, Tier, WindowLimit } from '../policy/policy.ts';
 import type { ActiveBoost } from './boost.ts';
+import { type Bearer, createPartsOf } from './charges.ts';
+import { createClaimParts, type PartsDecision } from './claim-parts.ts';
 import { bounded } from './deadline.ts';
+import type { DenialReason } from './denial.ts';
+import type { Model } from './model.ts';
 import { type Denied, denied } from './outcome.ts';
+import type { Principal } from './principal.ts';
+import type { Settle } from './settlement.ts';
 
 /** One window that a claim is charged to. */
 export interface Charge {
@@ -54,14 +60,21 @@ export interface Decision {
 export type Consume = (claim: Claim) => Decision | Promise<Decision>;
 
 export interface LimitOptions {
+  readonly policy: () => Policy;
   readonly consume: Consume;
+  readonly settle: Settle;
+  /** The caller's groups, as far as teams go; of an issued token those of the person it was issued to. */
+  readonly groupsOf: (principal: Principal) => readonly string[];
+  readonly newId: () => string;
   readonly now: () => number;
 }
 
-/** Who asks, for the counters. */
+/** Who asks, and for what. */
 export interface Caller {
+  readonly principal: Principal;
   readonly subject: string;
   readonly tier: Tier;
+  readonly model: Model;
   /** See Claim. */
   readonly id: string;
   readonly deadlineAtMs: number;
@@ -76,27 +89,18 @@ export type CheckLimit = (caller: Caller) => Grant | Denied | Promise<Grant | De
 
 const unlimited: Grant = { windows: [] };
 
-/** Subject × Tier → within every window that applies, or not. */
-export function createCheckLimit({ consume, now }: LimitOptions): CheckLimit {
-  /** Every request of a tier costs the same, so that its charges are made once. */
-  const chargesByTier = new WeakMap<Tier, readonly Charge[]>();
+/** Subject × Tier × Model → within every window that applies, or not. */
+export function createCheckLimit(options: LimitOptions): CheckLimit {
+  const { policy, groupsOf, now } = options;
+  const partsOf = createPartsOf(policy);
+  const claimParts = createClaimParts(options);
 
-  function chargesOf(tier: Tier): readonly Charge[] {
-    let charges = chargesByTier.get(tier);
-    if (charges === undefined) {
-      charges = tier.windows.map((window) => ({ window, cost: 1 }));
-      chargesByTier.set(tier, charges);
-    }
-    return charges;
-  }
-
-  return (caller) => {
-    const { subject, tier, id, deadlineAtMs } = caller;
-    const charges = chargesOf(tier);
-    if (charges.length === 0) return unlimited;
-    let decision: Decision | Promise<Decision>;
+  return ({ principal, subject, tier, model, id, deadlineAtMs }) => {
+    const parts = partsOf({ subject, tier, model: model.id, groups: () => groupsOf(principal) });
+    if (parts.length === 0) return unlimited;
+    let decision: PartsDecision | Promise<PartsDecision>;
     try {
-      decision = consume({ subject, id, charges, deadlineAtMs, onStoreUnavailable: tier.onStoreUnavailable });
+      decision = claimParts({ parts, id, deadlineAtMs, onStoreUnavailable: tier.onStoreUnavailable });
     } catch (error) {
       return storeUnavailable(error);
     }
@@ -107,16 +111,30 @@ export function createCheckLimit({ consume, now }: LimitOptions): CheckLimit {
   };
 }
 
-function grantOrDenial(decision: Decision): Grant | Denied {
-  const { admitted, windows, retryAfterMs } = decision;
+function grantOrDenial(decision: PartsDecision): Grant | Denied {
+  const { admitted, windows, retryAfterMs, deniedBy = 'own' } = decision;
   if (admitted) return { windows };
-  const binding = windows.find((state) => state.exceeded && state.window.mode === 'enforce');
-  const reason =
-    binding === undefined || binding.window.unit === 'requests' ? 'requests_exceeded' : 'tokens_exceeded';
-  return denied(reason, 'The limit of your tier is used up for now.', {
+  return denied(reasonOf(deniedBy, windows), details[deniedBy], {
     windows,
     ...(retryAfterMs !== undefined && { retryAfterMs }),
   });
+}
+
+const details: Readonly<Record<Bearer, string>> = {
+  own: 'The limit of your tier is used up for now.',
+  team: 'The limit of your team is used up for now.',
+  capacity: 'The model takes no more requests for now.',
+};
+
+function reasonOf(deniedBy: Bearer, windows: readonly WindowState[]): DenialReason {
+  if (deniedBy === 'capacity') return 'capacity_exceeded';
+  const binding = windows.find(
+    ({ exceeded, window }) =>
+      exceeded && window.mode === 'enforce' && (deniedBy === 'team') === (window.scope === 'team'),
+  );
+  return binding === undefined || binding.window.unit === 'requests'
+    ? 'requests_exceeded'
+    : 'tokens_exceeded';
 }
 
 function storeUnavailable(error: unknown): Denied {

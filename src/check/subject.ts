@@ -12,6 +12,12 @@ import type { Principal, ServiceAccountIdentity } from './principal.ts';
  */
 export type FindOwner = (account: ServiceAccountIdentity) => string | undefined | Promise<string | undefined>;
 
+/**
+ * Port: that person's groups as of the last mint (annotation `tiergate.dev/groups`), as far as anybody's limits are shared
+ * by them. Of an account whose owner was just found; of any other none, without asking.
+ */
+export type FindGroups = (account: ServiceAccountIdentity) => readonly string[];
+
 export interface SubjectOptions {
   /** Whether access tokens of this namespace are issued by us (or by MaaS before us). */
   readonly isTierNamespace: (namespace: string) => boolean;

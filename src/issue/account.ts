@@ -8,6 +8,8 @@ export interface Account {
   readonly uid: string;
   /** Annotation `tiergate.dev/user`: whom it was made for. Undefined on accounts that MaaS made. */
   readonly user: string | undefined;
+  /** Annotation `tiergate.dev/groups`: the user's as of the last mint, as far as limits are shared by them. */
+  readonly groups: readonly string[];
 }
 
 /** Where an account is, or shall be. */

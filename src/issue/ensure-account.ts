@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util';
+
 import { type Denied, denied } from '../check/outcome.ts';
 import { DependencyError, isDependencyError } from '../dependency-error.ts';
 import { tierNamespace } from '../policy/create-policy.ts';
@@ -8,16 +10,24 @@ export interface NewAccount {
   readonly name: string;
   readonly tier: string;
   readonly user: string;
+  /** That limits are shared by. */
+  readonly groups: readonly string[];
 }
 
 /**
- * Port: makes the ServiceAccount with MaaS' labels and the annotation `tiergate.dev/user`. `exists`: somebody was
+ * Port: makes the ServiceAccount with MaaS' labels and the annotations `tiergate.dev/{user,groups}`. `exists`: somebody was
  * faster. `no_namespace`: it is not there, or on its way out. Throws DependencyError.
  */
 export type CreateAccount = (account: NewAccount) => Promise<Account | 'exists' | 'no_namespace'>;
 
-/** Port: writes the user into an account that names none. Undefined: it changed or went meanwhile. Throws DependencyError. */
-export type ClaimAccount = (account: Account, user: string) => Promise<Account | undefined>;
+/**
+ * Port: writes the user into an account that names none, or their groups as they are now. Undefined: it changed or went
+ * meanwhile. Throws DependencyError.
+ */
+export type AnnotateAccount = (
+  account: Account,
+  as: Pick<NewAccount, 'user' | 'groups'>,
+) => Promise<Account | undefined>;
 
 /** Port: makes the namespace of a tier, or finds it made. Throws DependencyError. */
 export type CreateTierNamespace = (namespace: string, tier: string) => Promise<void>;
@@ -26,12 +36,17 @@ export interface EnsureAccountOptions {
   readonly instance: string;
   readonly findAccount: FindAccount;
   readonly createAccount: CreateAccount;
-  readonly claimAccount: ClaimAccount;
+  readonly annotateAccount: AnnotateAccount;
   /** Absent: namespaces are made by installation, and a tier without one is refused. */
   readonly createTierNamespace?: CreateTierNamespace;
 }
 
-export type EnsureAccount = (user: string, tier: string) => Promise<Account | Denied>;
+/** `groups`: those of the user that limits are shared by. */
+export type EnsureAccount = (
+  user: string,
+  tier: string,
+  groups: readonly string[],
+) => Promise<Account | Denied>;
 
 /** Rounds until what others do at the same time has settled; each lost race needs one. */
 const maxRounds = 5;
@@ -41,7 +56,7 @@ const maxRounds = 5;
  * replicas, and when somebody deletes meanwhile.
  */
 export function createEnsureAccount(options: EnsureAccountOptions): EnsureAccount {
-  const { instance, findAccount, createAccount, claimAccount, createTierNamespace } = options;
+  const { instance, findAccount, createAccount, annotateAccount, createTierNamespace } = options;
 
   async function findOrCreate(wanted: NewAccount): Promise<Account | 'again' | NoNamespace> {
     try {
@@ -51,8 +66,10 @@ export function createEnsureAccount(options: EnsureAccountOptions): EnsureAccoun
         if (created === 'exists') return 'again';
         return created === 'no_namespace' ? {} : created;
       }
-      if (found.user !== undefined) return found;
-      return (await claimAccount(found, wanted.user)) ?? 'again';
+      const isOthers = found.user !== undefined && found.user !== wanted.user;
+      if (isOthers || (found.user === wanted.user && isDeepStrictEqual(found.groups, wanted.groups)))
+        return found;
+      return (await annotateAccount(found, wanted)) ?? 'again';
     } catch (error) {
       // The API server refused *us*: in a namespace without our Role it says so whether it exists or not.
       if (isDependencyError(error) && error.code === 'misconfigured') return { cause: error };
@@ -60,9 +77,9 @@ export function createEnsureAccount(options: EnsureAccountOptions): EnsureAccoun
     }
   }
 
-  return async (user, tier) => {
+  return async (user, tier, groups) => {
     const namespace = tierNamespace(instance, tier);
-    const wanted: NewAccount = { namespace, name: accountName(user), tier, user };
+    const wanted: NewAccount = { namespace, name: accountName(user), tier, user, groups };
     for (let round = 0; round < maxRounds; round += 1) {
       const account = await findOrCreate(wanted);
       if (account === 'again') continue;

@@ -23,6 +23,8 @@ import {
 export interface MintOptions {
   readonly assignTier: AssignTier;
   readonly ensureAccount: EnsureAccount;
+  /** Of a user's groups those that limits are shared by, whichever tier's. */
+  readonly sharedGroups: (groups: readonly string[]) => readonly string[];
   readonly endAccounts: EndAccounts;
   readonly listTokenRecords: ListTokenRecords;
   readonly createTokenRecord: CreateTokenRecord;
@@ -134,7 +136,7 @@ export function createMint(options: MintOptions): Mint {
 
     return inTurn(user, async () => {
       for (let round = 0; round < maxRounds; round += 1) {
-        const account = await ensureAccount(user, tier.name);
+        const account = await ensureAccount(user, tier.name, options.sharedGroups(principal.groups));
         if (isDenied(account)) return account;
         // The old tier goes first: nobody ever holds tokens of two tiers.
         await endAccounts(user, account.namespace);

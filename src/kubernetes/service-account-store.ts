@@ -1,5 +1,5 @@
 import type { ServiceAccountIdentity } from '../check/principal.ts';
-import type { FindOwner } from '../check/subject.ts';
+import type { FindGroups, FindOwner } from '../check/subject.ts';
 import { setBounded } from './bounded-map.ts';
 import type { KeptMetadata } from './kept-metadata.ts';
 import {
@@ -8,10 +8,7 @@ import {
   type NamespacedMetadataOptions,
   type ObjectIdentity,
 } from './namespaced-metadata.ts';
-import { userAnnotation } from './service-account.ts';
-
-/** That person's groups as of the last mint, as a JSON list. */
-const groupsAnnotation = 'tiergate.dev/groups';
+import { groupsAnnotation, groupsFrom, userAnnotation } from './service-account.ts';
 
 /** The namespaces are the tiers'; one that does not exist yet holds nothing. */
 export type ServiceAccountStoreOptions = Omit<
@@ -26,6 +23,13 @@ export interface ServiceAccountStore extends NamespacedMetadata {
    * is counted as before.
    */
   readonly findOwner: FindOwner;
+  readonly findGroups: FindGroups;
+}
+
+/** What an account says of the person it was made for. */
+interface Owned {
+  readonly owner: string | undefined;
+  readonly groups: readonly string[];
 }
 
 /** How long a GET's answer holds: the annotation of a uid hardly ever changes, and the watch takes over soon. */
@@ -37,8 +41,8 @@ const rememberMs = 10_000;
  */
 export function createServiceAccountStore(options: ServiceAccountStoreOptions): ServiceAccountStore {
   const { now = Date.now } = options;
-  const answerByUid = new Map<string, { readonly owner: string | undefined; readonly untilMs: number }>();
-  const ownerOfGone = new Map<string, string>();
+  const answerByUid = new Map<string, Owned & { readonly untilMs: number }>();
+  const ownedOfGone = new Map<string, Owned>();
   const pending = new Map<string, Promise<string | undefined>>();
   const accounts = createNamespacedMetadata({
     ...options,
@@ -47,15 +51,14 @@ export function createServiceAccountStore(options: ServiceAccountStoreOptions): 
     onChange: (namespace, change) => {
       options.onChange?.(namespace, change);
       if (change.type !== 'removed') return;
-      const owner = ownerOf(change.object);
-      if (owner !== undefined) setBounded(ownerOfGone, change.object.uid, owner);
+      setBounded(ownedOfGone, change.object.uid, ownedBy(change.object));
     },
   });
 
   async function lookUp(account: ObjectIdentity, signal?: AbortSignal): Promise<KeptMetadata | undefined> {
     const found = await accounts.lookUp(account, signal);
-    const owner = found === undefined ? ownerOfGone.get(account.uid) : ownerOf(found);
-    setBounded(answerByUid, account.uid, { owner, untilMs: now() + rememberMs });
+    const owned = found === undefined ? ownedOfGone.get(account.uid) : ownedBy(found);
+    setBounded(answerByUid, account.uid, { ...(owned ?? nobody), untilMs: now() + rememberMs });
     return found;
   }
 
@@ -74,7 +77,7 @@ export function createServiceAccountStore(options: ServiceAccountStoreOptions): 
     lookUp,
     findOwner: (account) => {
       const found = accounts.find(account);
-      if (found !== undefined) return ownerOf(found);
+      if (found !== undefined) return ownedBy(found).owner;
       const answer = answerByUid.get(account.uid);
       if (answer !== undefined && now() < answer.untilMs) return answer.owner;
       let asking = pending.get(account.uid);
@@ -84,10 +87,24 @@ export function createServiceAccountStore(options: ServiceAccountStoreOptions): 
       }
       return asking;
     },
+    findGroups(account) {
+      const found = accounts.find(account);
+      return (found === undefined ? answerByUid.get(account.uid) : ownedBy(found))?.groups ?? [];
+    },
   };
 }
 
-function ownerOf({ annotations }: KeptMetadata): string | undefined {
-  const owner = annotations[userAnnotation];
-  return owner === '' ? undefined : owner;
+const nobody: Owned = { owner: undefined, groups: [] };
+
+/** Read once for each object that the watch brings. */
+const ownedByObject = new WeakMap<KeptMetadata, Owned>();
+
+function ownedBy(object: KeptMetadata): Owned {
+  let owned = ownedByObject.get(object);
+  if (owned === undefined) {
+    const owner = object.annotations[userAnnotation];
+    owned = { owner: owner === '' ? undefined : owner, groups: groupsFrom(object.annotations) };
+    ownedByObject.set(object, owned);
+  }
+  return owned;
 }

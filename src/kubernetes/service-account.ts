@@ -1,5 +1,5 @@
 import type { Account, DeleteAccount, FindAccount, ListAccounts } from '../issue/account.ts';
-import type { ClaimAccount, CreateAccount } from '../issue/ensure-account.ts';
+import type { AnnotateAccount, CreateAccount } from '../issue/ensure-account.ts';
 import type { KubernetesClient } from './client.ts';
 import { listMetadata, unexpected } from './list-objects.ts';
 import { type ObjectMetadata, readMetadata } from './object-metadata.ts';
@@ -8,10 +8,13 @@ import { instanceLabel, tierLabels } from './tier-labels.ts';
 /** Whom an account was made for: the subject of their counters. */
 export const userAnnotation = 'tiergate.dev/user';
 
+/** That person's groups as of the last mint, as a JSON list: those that limits are shared by. */
+export const groupsAnnotation = 'tiergate.dev/groups';
+
 export interface ServiceAccounts {
   readonly findAccount: FindAccount;
   readonly createAccount: CreateAccount;
-  readonly claimAccount: ClaimAccount;
+  readonly annotateAccount: AnnotateAccount;
   readonly deleteAccount: DeleteAccount;
   readonly listAccounts: ListAccounts;
 }
@@ -29,14 +32,14 @@ export function createServiceAccounts(
       return accountFrom(readMetadata(answer.body));
     },
 
-    createAccount: async ({ namespace, name, tier, user }) => {
+    createAccount: async ({ namespace, name, tier, user, groups }) => {
       const answer = await client.request({
         method: 'POST',
         path: pathOf(namespace),
         body: {
           apiVersion: 'v1',
           kind: 'ServiceAccount',
-          metadata: { name, labels: tierLabels(instance, tier), annotations: { [userAnnotation]: user } },
+          metadata: { name, labels: tierLabels(instance, tier), annotations: annotationsOf(user, groups) },
           automountServiceAccountToken: false,
         },
       });
@@ -46,13 +49,21 @@ export function createServiceAccounts(
       return accountFrom(readMetadata(answer.body));
     },
 
-    claimAccount: async ({ namespace, name, uid }, user) => {
+    annotateAccount: async ({ namespace, name, uid }, { user, groups }) => {
       const answer = await client.request({
         method: 'PATCH',
         path: pathOf(namespace, name),
         contentType: 'application/merge-patch+json',
         // A uid in a patch is a precondition: an account made again meanwhile answers 409.
-        body: { metadata: { uid, annotations: { [userAnnotation]: user } } },
+        body: {
+          metadata: {
+            uid,
+            annotations: {
+              [userAnnotation]: user,
+              [groupsAnnotation]: groups.length > 0 ? JSON.stringify(groups) : null,
+            },
+          },
+        },
       });
       if (answer.status === 404 || answer.status === 409) return undefined;
       if (answer.status !== 200) throw unexpected(answer);
@@ -77,7 +88,24 @@ export function createServiceAccounts(
 }
 
 function accountFrom({ namespace, name, uid, annotations }: ObjectMetadata): Account {
-  return { namespace, name, uid, user: annotations[userAnnotation] };
+  return { namespace, name, uid, user: annotations[userAnnotation], groups: groupsFrom(annotations) };
+}
+
+function annotationsOf(user: string, groups: readonly string[]): Readonly<Record<string, string>> {
+  return { [userAnnotation]: user, ...(groups.length > 0 && { [groupsAnnotation]: JSON.stringify(groups) }) };
+}
+
+/** Groups of an account; none where nobody wrote any, or somebody wrote something else. */
+export function groupsFrom(annotations: Readonly<Record<string, string>>): readonly string[] {
+  const text = annotations[groupsAnnotation];
+  if (text === undefined) return [];
+  let groups: unknown;
+  try {
+    groups = JSON.parse(text);
+  } catch {
+    return [];
+  }
+  return Array.isArray(groups) ? groups.filter((group) => typeof group === 'string') : [];
 }
 
 function pathOf(namespace: string, name?: string): string {

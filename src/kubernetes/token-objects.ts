@@ -1,5 +1,5 @@
 import type { FindPresence, LookUpPresence, Presence, TokenObjects } from '../check/presence.ts';
-import type { FindOwner } from '../check/subject.ts';
+import type { FindGroups, FindOwner } from '../check/subject.ts';
 import { setBounded } from './bounded-map.ts';
 import type { KubernetesClient } from './client.ts';
 import type { KeptMetadata } from './kept-metadata.ts';
@@ -33,6 +33,7 @@ export interface TokenObjectsStore {
   readonly findPresence: FindPresence;
   readonly lookUpPresence: LookUpPresence;
   readonly findOwner: FindOwner;
+  readonly findGroups: FindGroups;
   /** Whether both kinds are followed in this namespace at the moment. */
   readonly isFollowed: (namespace: string) => boolean;
   /** Starts and ends watches as needed. */
@@ -111,6 +112,7 @@ export function createTokenObjects(options: TokenObjectsOptions): TokenObjectsSt
       return (await Promise.all(looks)).every(Boolean);
     },
     findOwner: accounts.findOwner,
+    findGroups: accounts.findGroups,
     isFollowed: (namespace) => accounts.isUp(namespace) && secrets.isUp(namespace),
     setNamespaces(namespaces) {
       accounts.setNamespaces(namespaces);

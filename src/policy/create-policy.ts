@@ -1,6 +1,6 @@
-import { formatDuration } from '../duration.ts';
+import { capacityOf, type Findings, limitsOf, type ReportMistake } from './create-limits.ts';
 import type { LimitsDocument, PolicyDocument, TierDocument } from './document.ts';
-import type { Policy, Tier, WindowLimit } from './policy.ts';
+import type { Policy, Tier } from './policy.ts';
 
 export interface PolicyOptions {
   /** Tier namespaces are `<instance>-tier-<tier>`. */
@@ -10,8 +10,6 @@ export interface PolicyOptions {
   /** Name of the tier of callers whose groups belong to none; undefined denies them. */
   readonly defaultTier: string | undefined;
 }
-
-export type ReportMistake = (path: readonly PropertyKey[], message: string) => void;
 
 /** Of a Kubernetes name that is a label: RFC 1123. */
 const maxNamespaceLength = 63;
@@ -28,7 +26,7 @@ export function createPolicy(
   report: ReportMistake,
 ): Policy {
   const warnings: string[] = [];
-  if (document.capacity !== undefined) report(['capacity'], 'limits of a model are not built yet');
+  const findings: Findings = { report, warnings };
   checkNames(document.tiers, options.instance, report);
   const ranks = rankByLevel(document.tiers, warnings);
   const tiers = document.tiers.map((tier, at): Tier => {
@@ -41,7 +39,7 @@ export function createPolicy(
       level: tier.level,
       rank: ranks.get(tier) ?? at,
       groups: [...tier.groups, `system:serviceaccounts:${tierNamespace(options.instance, tier.name)}`],
-      windows: windowsOf(tier, at, options.defaultLimits, { report, warnings }),
+      ...limitsOf(tier, at, options.defaultLimits, findings),
       onStoreUnavailable: tier.onStoreUnavailable,
       maxTokenLifetimeMs: tier.maxTokenLifetime,
     });
@@ -50,7 +48,8 @@ export function createPolicy(
   if (options.defaultTier !== undefined && defaultTier === undefined) {
     report(['tiers'], `the default tier ${options.defaultTier} is not among the tiers`);
   }
-  return Object.freeze({ tiers, tierByGroup: indexByGroup(tiers), defaultTier, warnings });
+  const capacity = capacityOf(document.capacity ?? {}, findings);
+  return Object.freeze({ tiers, tierByGroup: indexByGroup(tiers), capacity, defaultTier, warnings });
 }
 
 function rankByLevel(tiers: readonly TierDocument[], warnings: string[]): ReadonlyMap<TierDocument, number> {
@@ -80,62 +79,6 @@ function checkNames(tiers: readonly TierDocument[], instance: string, report: Re
       report(path, `the namespace ${namespace} would be longer than ${maxNamespaceLength} characters`);
     }
   }
-}
-
-interface Findings {
-  readonly report: ReportMistake;
-  readonly warnings: string[];
-}
-
-/** Typed, and refused in words until they are built: a limit that is silently ignored is no limit. */
-const notBuiltYet = ['tokens', 'inputTokens', 'outputTokens', 'concurrency', 'models', 'shared'] as const;
-
-function windowsOf(
-  tier: TierDocument,
-  at: number,
-  defaultLimits: LimitsDocument,
-  { report, warnings }: Findings,
-): readonly WindowLimit[] {
-  const path = ['tiers', at, 'limits'];
-  if (tier.limits === undefined) {
-    warnings.push(`Tier ${tier.name} has no limits: it gets the default limits.`);
-  }
-  const limits = tier.limits ?? defaultLimits;
-  if (limits === 'unlimited') return [];
-  for (const key of notBuiltYet) if (limits[key] !== undefined) report([...path, key], 'is not built yet');
-
-  const requests = limits.requests ?? [];
-  if (requests.length === 0) report(path, 'hold no window: write limits: unlimited if that is meant');
-  const windows = requests.map(
-    (request): WindowLimit => ({
-      scope: '*',
-      unit: 'requests',
-      windowMs: request.window,
-      limit: request.limit,
-      mode: tier.mode === 'shadow' ? 'shadow' : (request.mode ?? 'enforce'),
-    }),
-  );
-  for (const [index, window] of windows.entries()) {
-    const same = windows.findIndex((other) => other.windowMs === window.windowMs);
-    if (same < index)
-      report([...path, 'requests', index, 'window'], `${formatDuration(window.windowMs)} stands twice`);
-    const wider = windows.find((other) => other !== window && isReachedFirst(other, window));
-    if (wider !== undefined) {
-      warnings.push(
-        `Tier ${tier.name}: ${describe(window)} can never bind, since ${describe(wider)} is reached first.`,
-      );
-    }
-  }
-  return windows;
-}
-
-/** Whether one limit is always reached before the other: no more units, in no less time. */
-function isReachedFirst(wider: WindowLimit, narrower: WindowLimit): boolean {
-  return wider.mode === 'enforce' && wider.windowMs > narrower.windowMs && wider.limit <= narrower.limit;
-}
-
-function describe({ limit, unit, windowMs }: WindowLimit): string {
-  return `${limit} ${unit} in ${formatDuration(windowMs)}`;
 }
 
 function indexByGroup(tiers: readonly Tier[]): ReadonlyMap<string, Tier> {

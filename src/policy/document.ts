@@ -40,24 +40,47 @@ const windowLimit = z.strictObject({
   mode: mode.optional(),
 });
 
-export const limitsSchema = z.union(
-  [
-    z.literal('unlimited'),
-    z.strictObject({
-      requests: z.array(windowLimit).optional(),
-      tokens: z.unknown().optional(),
-      inputTokens: z.unknown().optional(),
-      outputTokens: z.unknown().optional(),
-      concurrency: z.unknown().optional(),
-      models: z.unknown().optional(),
-      shared: z.unknown().optional(),
-    }),
-  ],
-  {
+const windows = z.array(windowLimit);
+
+/** What a request, a model or a team may be limited by. */
+const windowsByUnit = {
+  requests: windows.optional(),
+  tokens: windows.optional(),
+  inputTokens: windows.optional(),
+  outputTokens: windows.optional(),
+  concurrency: z.unknown().optional(),
+};
+
+function orUnlimited<Limits extends z.ZodType>(limits: Limits) {
+  return z.union([z.literal('unlimited'), limits], {
     error: (issue) =>
       typeof issue.input === 'object' ? undefined : 'must be the word unlimited, or windows under requests',
-  },
+  });
+}
+
+const modelLimits = orUnlimited(
+  z.strictObject({
+    ...windowsByUnit,
+    weight: z
+      .int({ error: 'must be a whole number' })
+      .min(1, { error: 'must be at least 1' })
+      .max(1_000_000, { error: 'must be at most 1000000' })
+      .optional(),
+  }),
 );
+
+export const limitsSchema = orUnlimited(
+  z.strictObject({
+    ...windowsByUnit,
+    requests: orUnlimited(windows).optional(),
+    models: z.record(z.string(), modelLimits).optional(),
+    shared: z
+      .strictObject({ by: z.string({ error: 'is needed: group: and a pattern' }), ...windowsByUnit })
+      .optional(),
+  }),
+);
+
+const capacity = z.record(z.string(), orUnlimited(z.strictObject(windowsByUnit)));
 
 /** RFC 1123 label, as it becomes part of a namespace's name. */
 const label = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
@@ -81,9 +104,11 @@ const tier = z.strictObject({
 
 export const documentSchema = z.strictObject({
   tiers: z.array(tier, { error: 'must be a list of tiers' }).min(1, { error: 'must hold at least one tier' }),
-  capacity: z.unknown().optional(),
+  capacity: capacity.optional(),
 });
 
 export type PolicyDocument = z.output<typeof documentSchema>;
 export type TierDocument = PolicyDocument['tiers'][number];
 export type LimitsDocument = z.output<typeof limitsSchema>;
+export type ModelLimitsDocument = z.output<typeof modelLimits>;
+export type WindowsDocument = Pick<z.output<z.ZodObject<typeof windowsByUnit>>, keyof typeof windowsByUnit>;

@@ -1,4 +1,4 @@
-import { isMap, LineCounter, parseDocument } from 'yaml';
+import { type Document, isMap, LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
 import { createPolicy, type PolicyOptions } from './create-policy.ts';
 import { documentSchema } from './document.ts';
@@ -22,34 +22,45 @@ type Path = readonly PropertyKey[];
 
 /** Text of a policy file: the bare list of tiers, or a map with `tiers` and `capacity`. */
 export function parsePolicyFile(text: string, options: PolicyOptions): ParsedPolicy {
+  const read = readYaml(text);
+  const broken = mistakesOf(read, '');
+  if (broken.length > 0) return { valid: false, mistakes: broken };
+  const content = contentOf(read);
+  if (isMap(read.yaml.contents)) return createParsedPolicy(content, options, (path) => lineOf(read, path));
+  return createParsedPolicy({ tiers: content }, options, (path) =>
+    path[0] === 'tiers' ? lineOf(read, path.slice(1)) : undefined,
+  );
+}
+
+interface ReadYaml {
+  readonly yaml: Document.Parsed;
+  readonly lines: LineCounter;
+}
+
+function readYaml(text: string): ReadYaml {
   const lines = new LineCounter();
-  const yaml = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
-  if (yaml.errors.length > 0) {
-    return {
-      valid: false,
-      mistakes: yaml.errors.map(({ message, pos }) => ({
-        path: '',
-        line: lines.linePos(pos[0]).line,
-        message: message.split('\n')[0] ?? message,
-      })),
-    };
-  }
-  const isBareList = !isMap(yaml.contents);
+  return { yaml: parseDocument(text, { lineCounter: lines, uniqueKeys: true }), lines };
+}
 
-  function lineOf(path: Path): number | undefined {
-    if (isBareList && path[0] !== 'tiers') return undefined;
-    // A key that is missing has no line of its own: its nearest parent's is said.
-    for (let length = path.length; length > 0; length -= 1) {
-      const node = yaml.getIn(path.slice(isBareList ? 1 : 0, length), true) as
-        | { range?: [number] }
-        | undefined;
-      if (node?.range !== undefined) return lines.linePos(node.range[0]).line;
-    }
-    return undefined;
-  }
+function mistakesOf({ yaml, lines }: ReadYaml, path: string): readonly PolicyMistake[] {
+  return yaml.errors.map(({ message, pos }) => ({
+    path,
+    line: lines.linePos(pos[0]).line,
+    message: message.split('\n')[0] ?? message,
+  }));
+}
 
-  const content: unknown = yaml.toJS();
-  return createParsedPolicy(isBareList ? { tiers: content } : content, options, lineOf);
+function contentOf({ yaml }: ReadYaml): unknown {
+  return yaml.toJS();
+}
+
+/** A key that is missing has no line of its own: its nearest parent's is said. */
+function lineOf({ yaml, lines }: ReadYaml, path: Path): number | undefined {
+  for (let length = path.length; length >= 0; length -= 1) {
+    const node = yaml.getIn(path.slice(0, length), true) as { range?: [number] } | undefined;
+    if (node?.range !== undefined) return lines.linePos(node.range[0]).line;
+  }
+  return undefined;
 }
 
 /** The data of the ConfigMap: one YAML text under `tiers`, and possibly one under `capacity`. */
@@ -57,14 +68,31 @@ export function parsePolicyConfigMap(
   data: Readonly<Record<string, string>>,
   options: PolicyOptions,
 ): ParsedPolicy {
-  const tiers = data['tiers'];
+  const { tiers, capacity } = data;
   if (tiers === undefined) {
     return { valid: false, mistakes: [{ path: 'tiers', message: 'the ConfigMap has no key tiers' }] };
   }
-  if (data['capacity'] !== undefined) {
-    return { valid: false, mistakes: [{ path: 'capacity', message: 'limits of a model are not built yet' }] };
+  if (capacity === undefined) return parsePolicyFile(tiers, options);
+
+  const texts = { tiers: readYaml(tiers), capacity: readYaml(capacity) };
+  const broken = [...mistakesOf(texts.tiers, 'tiers'), ...mistakesOf(texts.capacity, 'capacity')];
+  if (broken.length > 0) return { valid: false, mistakes: broken };
+  // A list is the tiers; a map under the key `tiers` has them under that name once more.
+  const list = contentOf(texts.tiers);
+  const content = isMap(texts.tiers.yaml.contents) ? list : { tiers: list };
+  const isTwice = typeof content === 'object' && content !== null && 'capacity' in content;
+  if (isTwice) {
+    const message = 'stands both in the key capacity and in the key tiers of the ConfigMap';
+    return { valid: false, mistakes: [{ path: 'capacity', message }] };
   }
-  return parsePolicyFile(tiers, options);
+  return createParsedPolicy(
+    { ...(content as object), capacity: contentOf(texts.capacity) },
+    options,
+    (path) =>
+      path[0] === 'capacity'
+        ? lineOf(texts.capacity, path.slice(1))
+        : lineOf(texts.tiers, isMap(texts.tiers.yaml.contents) ? path : path.slice(1)),
+  );
 }
 
 function createParsedPolicy(

@@ -1,3 +1,5 @@
+import type { ModelPattern, TeamPattern } from './pattern.ts';
+
 /** What a window counts. */
 export type WindowUnit = 'requests' | 'tokens' | 'inputTokens' | 'outputTokens';
 
@@ -12,7 +14,7 @@ export type OnStoreUnavailable = 'local' | 'deny' | 'allow';
  * counter stays.
  */
 export interface WindowLimit {
-  /** `*` for all of a subject's requests; otherwise what narrows it. */
+  /** `*`: all of a subject's requests. A model pattern: those for its models. `team`, `capacity`: see there. */
   readonly scope: string;
   readonly unit: WindowUnit;
   /** Length of the window, in milliseconds. */
@@ -20,6 +22,27 @@ export interface WindowLimit {
   /** Units in any window of that length, a whole number of at least 1. */
   readonly limit: number;
   readonly mode: EnforcementMode;
+}
+
+/** What is said of some models beside what is said of all. */
+export interface ModelLimits {
+  readonly pattern: ModelPattern;
+  /** Windows of each subject, for all models of the pattern together; their scope is the pattern. */
+  readonly windows: readonly WindowLimit[];
+  /** What one request costs in every window of requests of the tier, these included. */
+  readonly weight: number;
+}
+
+/** Windows that the members of a team have together. */
+export interface SharedLimits {
+  readonly by: TeamPattern;
+  readonly windows: readonly WindowLimit[];
+}
+
+/** What a model takes, whoever asks; each model of the pattern has counters of its own. */
+export interface ModelCapacity {
+  readonly pattern: ModelPattern;
+  readonly windows: readonly WindowLimit[];
 }
 
 export interface Tier {
@@ -32,8 +55,11 @@ export interface Tier {
   readonly rank: number;
   /** As written, and the implicit group of the tokens issued in the tier. */
   readonly groups: readonly string[];
-  /** Windows of each subject of the tier; empty only where the document says `unlimited`. */
+  /** Windows of each subject of the tier, for all models; empty only where the document says `unlimited`. */
   readonly windows: readonly WindowLimit[];
+  /** Narrowest first: the first that matches a model holds, and no other. */
+  readonly models: readonly ModelLimits[];
+  readonly shared: SharedLimits | undefined;
   /** For counters that can not be reached; undefined leaves it to the process file. */
   readonly onStoreUnavailable: OnStoreUnavailable | undefined;
   /** The longest lifetime of a token minted in the tier, in milliseconds; undefined leaves it to the cluster. */
@@ -46,6 +72,8 @@ export interface Policy {
   readonly tiers: readonly Tier[];
   /** For each group, the highest tier that holds it. */
   readonly tierByGroup: ReadonlyMap<string, Tier>;
+  /** Narrowest first, as a tier's models. */
+  readonly capacity: readonly ModelCapacity[];
   /** For callers whose groups belong to no tier. */
   readonly defaultTier: Tier | undefined;
   /** Sentences for the operator: valid, but perhaps not meant. */

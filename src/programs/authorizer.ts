@@ -1,5 +1,4 @@
 import type { Check } from '../check/check.ts';
-import type { Consume } from '../check/limit.ts';
 import { createEnvoyServer, type EnvoyServer } from '../envoy/server.ts';
 import { warnAboutAudience } from '../kubernetes/audience-warning.ts';
 import { createKubernetesClient, type KubernetesClient } from '../kubernetes/client.ts';
@@ -10,7 +9,7 @@ import { createDecisionLog } from '../process/decision-log.ts';
 import { formatListenAddress } from '../process/listen-address.ts';
 import { createMetrics, type Metrics } from '../process/metrics.ts';
 import { type AuthorizerHealth, createHealth, startOps, wordsOf } from './authorizer-health.ts';
-import { connectCounters } from './connect-counters.ts';
+import { connectCounters, type Counters } from './connect-counters.ts';
 import { startPolicy } from './follow-policy.ts';
 import { kubeconfigOf } from './load-policy.ts';
 import { createPolicyInForce, type PolicySource } from './policy-in-force.ts';
@@ -47,7 +46,7 @@ export interface RunningAuthorizer {
   readonly grpcAddress: string;
   readonly opsUrl: string;
   readonly client: KubernetesClient;
-  readonly consume: Consume;
+  readonly counters: Counters;
   readonly policy: PolicySource;
 }
 
@@ -80,7 +79,7 @@ export async function startAuthorizer(
     sources.policy === undefined
       ? await startPolicy(context, { client, metrics, health, writesEvents: true })
       : createPolicyInForce(sources.policy, { events, metrics, health });
-  const consume = await connectCounters({ config, lifecycle, health, metrics, events });
+  const counters = await connectCounters({ config, lifecycle, health, metrics, events });
   const watches = { context, client, metrics, health };
   const accounts = await startAccounts(policy, watches);
   const keys = config.credential.jwks ? createSignatureVerifier({ client }) : undefined;
@@ -95,7 +94,7 @@ export async function startAuthorizer(
     accounts,
     checkDenied: denied.checkDenied,
     isRbacDown: () => rbac?.isDown() === true,
-    consume,
+    counters,
     metrics,
     health,
   });
@@ -115,7 +114,7 @@ export async function startAuthorizer(
   await Promise.all([...syncs, refreshKeys(keys, health), adviseAboutAudience(client, context)]);
   lifecycle.signal.throwIfAborted();
   server.setServing(true);
-  return { grpcAddress, opsUrl, client, consume, policy };
+  return { grpcAddress, opsUrl, client, counters, policy };
 }
 
 function createDoor(check: Check, { config, log }: ServerContext, metrics: Metrics): EnvoyServer {

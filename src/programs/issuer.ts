@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 
-import type { Consume } from '../check/limit.ts';
 import { isDependencyError } from '../dependency-error.ts';
 import { createIssuerServer } from '../http/issuer-server.ts';
 import type { ListServedModels } from '../issue/models.ts';
@@ -18,7 +17,7 @@ import { createIssuerMetrics, type IssuerMetrics } from '../process/issuer-metri
 import { createMetrics, type Metrics } from '../process/metrics.ts';
 import { createReadiness, type Readiness } from '../process/readiness.ts';
 import { type AuthorizerPart, startOps } from './authorizer-health.ts';
-import { connectCounters } from './connect-counters.ts';
+import { connectCounters, type Counters } from './connect-counters.ts';
 import { startPolicy } from './follow-policy.ts';
 import { kubeconfigOf } from './load-policy.ts';
 import { preflight } from './preflight.ts';
@@ -44,7 +43,7 @@ export const issuer: Program = (args, io) =>
 export interface IssuerSources {
   readonly connection?: Connection;
   readonly policy?: () => Policy;
-  readonly consume?: Consume;
+  readonly counters?: Counters;
   readonly listServedModels?: ListServedModels;
 }
 
@@ -95,12 +94,13 @@ export async function startIssuer(
   });
   const policy =
     sources.policy ?? (await startPolicy(context, { client, metrics, health, writesEvents: false })).current;
-  const consume = sources.consume ?? (await connectCounters({ config, lifecycle, health, metrics, events }));
+  const counters =
+    sources.counters ?? (await connectCounters({ config, lifecycle, health, metrics, events }));
   const listServedModels =
     sources.listServedModels ?? (await startModels(context, { client, metrics, health }));
   await startSweeping(context, client, issuerMetrics);
 
-  const server = createServer(context, { client, policy, consume, listServedModels, metrics: issuerMetrics });
+  const server = createServer(context, { client, policy, counters, listServedModels, metrics: issuerMetrics });
   const { host, port } = await lifecycle.start({
     name: 'http',
     start: () => server.listen(listeners.http.address),
@@ -118,15 +118,16 @@ export async function startIssuer(
 interface ServerParts {
   readonly client: KubernetesClient;
   readonly policy: () => Policy;
-  readonly consume: Consume;
+  readonly counters: Counters;
   readonly listServedModels: ListServedModels;
   readonly metrics: IssuerMetrics;
 }
 
-function createServer({ config, log }: ServerContext, { metrics, ...parts }: ServerParts) {
+function createServer({ config, log }: ServerContext, { metrics, counters, ...parts }: ServerParts) {
   const { instance, identity, access } = config;
   const api = createTokenApi({
     ...parts,
+    ...counters,
     instance,
     audience: identity.audience,
     clusterAudience: config.issuer.clusterAudience,

@@ -151,7 +151,7 @@ async function start(
   const issuer = await startIssuer(serverContext, {
     connection: connectAs(ownUsers.issuer),
     policy: authorizer.policy.current,
-    consume: authorizer.consume,
+    counters: authorizer.counters,
   });
 
   const gateway = await startGateway({

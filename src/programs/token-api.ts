@@ -24,6 +24,7 @@ import { createRequestToken } from '../kubernetes/token-request.ts';
 import { createReviewToken } from '../kubernetes/token-review.ts';
 import { createTokenSecrets } from '../kubernetes/token-secret.ts';
 import type { Policy } from '../policy/policy.ts';
+import { sharedGroups } from '../policy/resolve.ts';
 
 export interface TokenApiOptions {
   readonly client: KubernetesClient;
@@ -113,6 +114,7 @@ export function createTokenApi(options: TokenApiOptions): TokenApi {
     assignTier,
     mint: createMint({
       assignTier,
+      sharedGroups: (groups) => sharedGroups(options.policy(), groups),
       ensureAccount: createEnsureAccount({
         instance,
         ...accounts,

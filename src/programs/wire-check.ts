@@ -1,10 +1,11 @@
+import { randomUUID } from 'node:crypto';
 import { type AccessGranted, createCheckAccess } from '../check/access.ts';
 import { type Check, createCheck } from '../check/check.ts';
 import { createReadCredential } from '../check/credential.ts';
 import type { CheckDenied } from '../check/denied-list.ts';
 import { type AccessChanged, createForgetAccess } from '../check/forget-access.ts';
 import { createIdentify, principalLifetime } from '../check/identity.ts';
-import { type Consume, createCheckLimit } from '../check/limit.ts';
+import { createCheckLimit } from '../check/limit.ts';
 import { createReadModel } from '../check/model.ts';
 import { isDenied } from '../check/outcome.ts';
 import { createCheckPresence } from '../check/presence.ts';
@@ -24,6 +25,7 @@ import type { Metrics, ReviewKind, ReviewResult } from '../process/metrics.ts';
 import { observedReview } from '../process/observed-review.ts';
 import type { BudgetKind } from '../process/protection-metrics.ts';
 import type { AuthorizerHealth } from './authorizer-health.ts';
+import type { Counters } from './connect-counters.ts';
 import type { Accounts } from './start-accounts.ts';
 
 export interface CheckParts {
@@ -36,7 +38,7 @@ export interface CheckParts {
   readonly checkDenied: CheckDenied;
   /** Whether changes of access rules go unheard that were heard before. */
   readonly isRbacDown: () => boolean;
-  readonly consume: Consume;
+  readonly counters: Counters;
   readonly metrics: Metrics;
   readonly health: AuthorizerHealth;
 }
@@ -51,7 +53,7 @@ export interface WiredCheck {
 
 /** Systems → ports → stages → Check. */
 export function wireCheck(parts: CheckParts): WiredCheck {
-  const { config, policy, client, keys, accounts, consume, metrics, health } = parts;
+  const { config, policy, client, keys, accounts, counters, metrics, health } = parts;
   const { credential, identity, access, model } = config;
   const now = Date.now;
   const isTierNamespace = createIsTierNamespace(config.instance);
@@ -146,7 +148,16 @@ export function wireCheck(parts: CheckParts): WiredCheck {
         extraKeys: access.extraKeys,
         now,
       }),
-      checkLimit: createCheckLimit({ consume, now }),
+      checkLimit: createCheckLimit({
+        policy,
+        ...counters,
+        groupsOf: ({ serviceAccount, groups }) =>
+          serviceAccount !== undefined && isTierNamespace(serviceAccount.namespace)
+            ? accounts.findGroups(serviceAccount)
+            : groups,
+        newId: randomUUID,
+        now,
+      }),
     },
     { deadlineMs: config.check.deadlineMs, now },
   );

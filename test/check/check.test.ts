@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type CheckStages, createCheck } from '../../src/check/check.ts';
 import type { Decision } from '../../src/check/limit.ts';
-import { createCheckLimit } from '../../src/check/limit.ts';
+import { createCheckLimit, type LimitOptions } from '../../src/check/limit.ts';
 import { denied } from '../../src/check/outcome.ts';
 import type { Principal } from '../../src/check/principal.ts';
 import { createSubjectOf, type FindOwner } from '../../src/check/subject.ts';
@@ -200,7 +200,22 @@ describe('the subject of a caller', () => {
 describe('the limit of a caller', () => {
   const free = policy.tiers[0] ?? expect.fail('no tier');
   const premium = policy.tiers[1] ?? expect.fail('no tier');
-  const caller = { subject: 'alice', tier: free, id: 'r-1', deadlineAtMs: Date.now() + 60_000 };
+  const caller = {
+    principal,
+    subject: 'alice',
+    tier: free,
+    model: { namespace: 'llm', name: 'llama', id: 'llm/llama' },
+    id: 'r-1',
+    deadlineAtMs: Date.now() + 60_000,
+  };
+  const limitBy = (options: Pick<LimitOptions, 'consume' | 'now'>) =>
+    createCheckLimit({
+      policy: () => policy,
+      settle: () => expect.fail('settled'),
+      groupsOf: () => [],
+      newId: () => expect.fail('needs no id'),
+      ...options,
+    });
   const [window] = free.windows;
   if (window === undefined) throw new Error('no window');
   const exceeded: Decision = {
@@ -211,7 +226,7 @@ describe('the limit of a caller', () => {
 
   it('charges every window of the tier once, under the request\u2019s id', () => {
     const claims: unknown[] = [];
-    const checkLimit = createCheckLimit({
+    const checkLimit = limitBy({
       consume: (claim) => {
         claims.push(claim);
         return admitted;
@@ -225,7 +240,7 @@ describe('the limit of a caller', () => {
   });
 
   it('asks nothing for an unlimited tier', () => {
-    const checkLimit = createCheckLimit({
+    const checkLimit = limitBy({
       consume: () => {
         throw new Error('asked');
       },
@@ -236,13 +251,13 @@ describe('the limit of a caller', () => {
 
   it('denies with the windows and the earliest time that fits', async () => {
     const denial = { reason: 'requests_exceeded', retryAfterMs: 30_000, windows: exceeded.windows };
-    expect(createCheckLimit({ consume: () => exceeded, now: Date.now })(caller)).toMatchObject(denial);
-    const awaited = createCheckLimit({ consume: () => Promise.resolve(exceeded), now: Date.now });
+    expect(limitBy({ consume: () => exceeded, now: Date.now })(caller)).toMatchObject(denial);
+    const awaited = limitBy({ consume: () => Promise.resolve(exceeded), now: Date.now });
     expect(await awaited(caller)).toMatchObject(denial);
   });
 
   it('says no time where none will fit', () => {
-    const checkLimit = createCheckLimit({
+    const checkLimit = limitBy({
       consume: () => ({ ...exceeded, retryAfterMs: undefined }),
       now: Date.now,
     });
@@ -251,23 +266,23 @@ describe('the limit of a caller', () => {
 
   it('can not tell while the counters are away, refused or hanging', async () => {
     const outage = new DependencyError('redis', 'unreachable');
-    const throwing = createCheckLimit({
+    const throwing = limitBy({
       consume: () => {
         throw outage;
       },
       now: Date.now,
     });
     expect(throwing(caller)).toMatchObject({ reason: 'limit_unavailable', retryAfterMs: 1000 });
-    const rejecting = createCheckLimit({ consume: () => Promise.reject(outage), now: Date.now });
+    const rejecting = limitBy({ consume: () => Promise.reject(outage), now: Date.now });
     expect(await rejecting(caller)).toMatchObject({ reason: 'limit_unavailable', cause: outage });
-    const hanging = createCheckLimit({ consume: () => new Promise(() => undefined), now: Date.now });
+    const hanging = limitBy({ consume: () => new Promise(() => undefined), now: Date.now });
     expect(await hanging({ ...caller, deadlineAtMs: Date.now() + 10 })).toMatchObject({
       reason: 'limit_unavailable',
     });
   });
 
   it('passes a bug on', async () => {
-    const checkLimit = createCheckLimit({
+    const checkLimit = limitBy({
       consume: () => Promise.reject(new TypeError('bug')),
       now: Date.now,
     });

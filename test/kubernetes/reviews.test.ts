@@ -187,7 +187,7 @@ describe('the warning about our audience', () => {
 
 describe('a ConfigMap', () => {
   const name = { namespace: 'tiergate', name: 'tier-to-group-mapping' };
-  const metadata = { ...name, resourceVersion: '7' };
+  const metadata = { ...name, uid: 'u-1', resourceVersion: '7' };
   const read = (status: number, body: unknown) => readConfigMap(fakeClient({ status, body }), name);
 
   it('is read with its version', async () => {

@@ -153,18 +153,22 @@ describe('a policy document', () => {
     expect(mistakes(text).join('\n')).toContain(words);
   });
 
-  it.each(['tokens', 'inputTokens', 'outputTokens', 'concurrency', 'models', 'shared'])(
-    'refuses limits.%s in words while it is not built',
-    (key) => {
-      expect(mistakes(`[{name: a, limits: {requests: [{limit: 1, window: 1m}], ${key}: {}}}]`)).toEqual([
-        `1 tiers[0].limits.${key}: is not built yet`,
-      ]);
-    },
-  );
-
-  it('refuses capacity while it is not built', () => {
-    expect(mistakes('{tiers: [{name: a}], capacity: {}}')).toEqual([
-      '1 capacity: limits of a model are not built yet',
+  it.each([
+    ['tokens', '[{limit: 9, window: 1m}]'],
+    ['inputTokens', '[{limit: 9, window: 1m}]'],
+    ['outputTokens', '[{limit: 9, window: 1m}]'],
+    ['concurrency', '8'],
+  ])('refuses limits.%s in words while it is not built, wherever it stands', (key, value) => {
+    const requests = 'requests: [{limit: 1, window: 1m}]';
+    const limits = `{${requests}, ${key}: ${value}}`;
+    expect(mistakes(`[{name: a, limits: ${limits}}]`)).toEqual([
+      `1 tiers[0].limits.${key}: is not built yet`,
+    ]);
+    expect(mistakes(`[{name: a, limits: {${requests}, models: {"a/b": ${limits}}}}]`)).toEqual([
+      `1 tiers[0].limits.models.a/b.${key}: is not built yet`,
+    ]);
+    expect(mistakes(`{tiers: [{name: a}], capacity: {"a/b": ${limits}}}`)).toEqual([
+      `1 capacity.a/b.${key}: is not built yet`,
     ]);
   });
 
