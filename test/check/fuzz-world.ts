@@ -1,5 +1,5 @@
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
-import { createMemoryConsume } from '../../src/check/memory-consume.ts';
+import { createMemoryCounters } from '../../src/check/memory-consume.ts';
 import type { Outcome } from '../../src/check/outcome.ts';
 import { DependencyError } from '../../src/dependency-error.ts';
 import { createCheckHandler } from '../../src/envoy/check-handler.ts';
@@ -226,6 +226,7 @@ export function createDoor(cluster: FuzzCluster, options: DoorOptions): Door {
       findPresence: ({ serviceAccount: { name } }) => (name === 'gone' ? 'absent' : 'present'),
       lookUpPresence: () => Promise.resolve(false),
       findOwner: ({ name }) => `${name}@example.com`,
+      findGroups: () => [],
       isFollowed: () => true,
       settled: () => Promise.resolve(),
     },
@@ -234,7 +235,7 @@ export function createDoor(cluster: FuzzCluster, options: DoorOptions): Door {
         ? { denied: true, reason: 'token_revoked', detail: 'Access was withdrawn.' }
         : principal,
     isRbacDown: () => false,
-    consume: createMemoryConsume({ now: Date.now }),
+    counters: createMemoryCounters({ now: Date.now }),
     metrics: createMetrics({ version: '0', now: Date.now, processMetrics: false }),
     health: { ...health, show: () => undefined, ready: () => undefined, degraded: () => undefined },
   });
