@@ -101,7 +101,9 @@ export async function createFuzzCluster(): Promise<FuzzCluster> {
     tokenreviews({ spec }) {
       const account = accountByToken.get(spec.token ?? '');
       if (account?.flaw === 'faulty') throw new DependencyError('kubernetes', 'failed', {});
-      if (account === undefined || account.flaw === 'unreviewed') return { authenticated: false };
+      // Another issuer's is turned away without a question, once it is known who issues here.
+      const isUnknown = account?.flaw === 'unreviewed' || account?.flaw === 'issuer';
+      if (account === undefined || isUnknown) return { authenticated: false };
       const { namespace, name } = account;
       return {
         authenticated: true,
