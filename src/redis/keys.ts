@@ -46,3 +46,8 @@ export function recordKey(tag: string, id: string): string {
   if (plainId.test(id)) return `tg:{${tag}}:r:${id}`;
   return `tg:{${tag}}:r:~${createHash('sha256').update(id).digest('base64url')}`;
 }
+
+/** Of a subject's open requests. */
+export function slotsKey(tag: string): string {
+  return `tg:{${tag}}:s`;
+}

@@ -1,0 +1,69 @@
+import type { OnStoreUnavailable } from '../policy/policy.ts';
+
+/** A wish to have one more request open. */
+export interface SlotClaim {
+  readonly subject: string;
+  /** Envoy's stream id: one that comes again has the same slot. Empty: a slot of its own. */
+  readonly id: string;
+  /** Slots of the subject at once; undefined counts, and never refuses. */
+  readonly limit: number | undefined;
+  /** Epoch milliseconds; a claim that arrives later takes nothing. */
+  readonly deadlineAtMs: number;
+  /** What holds while nobody can tell. Absent: what the process file says. */
+  readonly onStoreUnavailable?: OnStoreUnavailable | undefined;
+}
+
+/** A slot as one attempt to get it has it. */
+export interface HeldSlot {
+  /** `<T>.<22 characters of base64url>`, as a reservation id: T finds the subject, the rest nobody can guess. */
+  readonly id: string;
+  /** Which attempt took it last: only that one may give it back. */
+  readonly attempt: number;
+}
+
+export interface SlotAnswer {
+  /** undefined: none was free, or nobody counts at the moment. */
+  readonly slot: HeldSlot | undefined;
+  readonly taken: boolean;
+  /** Slots of the subject that are taken now, this one included. */
+  readonly open: number;
+}
+
+export type Released = 'released' | 'unknown';
+
+/** Ports. All throw DependencyError: it may have been done, and is undone by the end of the lease. */
+export interface Slots {
+  /**
+   * Takes a slot until it is released or its lease is over, whichever is first: never more at once than the limit,
+   * whoever else claims at the same time.
+   */
+  readonly take: (claim: SlotClaim) => SlotAnswer | Promise<SlotAnswer>;
+  /** The request has ended. Ids that are unknown, or released already, change nothing. */
+  readonly release: (id: string) => Released | Promise<Released>;
+  /** The request was not let through after all. Changes nothing where another attempt of the same request has it. */
+  readonly giveBack: (slot: HeldSlot) => Released | Promise<Released>;
+}
+
+/** A slot that a request has. */
+export interface Slot {
+  readonly id: string;
+  /** For a request that is not let through after all. Nobody waits for it; it never throws. */
+  readonly giveBack: () => void;
+}
+
+export interface SlotId {
+  readonly tag: string;
+  readonly name: string;
+}
+
+const slotId = /^(?<tag>[\w-]{22})\.(?<name>[\w-]{22})$/;
+
+/** undefined for what can be none of ours. */
+export function parseSlotId(text: string): SlotId | undefined {
+  const { tag, name } = slotId.exec(text)?.groups ?? {};
+  return tag === undefined || name === undefined ? undefined : { tag, name };
+}
+
+export function formatSlotId({ tag, name }: SlotId): string {
+  return `${tag}.${name}`;
+}
