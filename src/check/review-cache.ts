@@ -71,6 +71,9 @@ export function createReviewCache<Yes extends object>(options: ReviewCacheOption
   const pending = new Map<string, Flight<Yes>>();
   /** True from a fault to the next answer: then nobody waits for an answer that they may do without. */
   let faulting = false;
+  /** Questions so far, and the newest of them that said whether the dependency can tell. */
+  let asked = 0;
+  let toldBy = 0;
   /** Counts what was forgotten, so that an answer asked for before is not remembered after. */
   let forgettings = 0;
 
@@ -112,20 +115,29 @@ export function createReviewCache<Yes extends object>(options: ReviewCacheOption
     yeses.set(key, { answer, sinceMs: nowMs, endsAtMs, staleUntilMs });
   }
 
+  /** A question that was given up late says nothing of how things are by now. */
+  function tell(question: number, isFaulting: boolean): void {
+    if (question < toldBy) return;
+    toldBy = question;
+    faulting = isFaulting;
+  }
+
   async function fly(key: string, review: () => Promise<Yes | Denied>): Promise<Yes | Denied> {
     const askedAt = forgettings;
+    asked += 1;
+    const question = asked;
     const flight: Flight<Yes> = {};
     pending.set(key, flight);
     try {
       const answer = await review();
-      faulting = false;
+      tell(question, false);
       if (askedAt === forgettings) remember(key, answer);
       return answer;
     } catch (error) {
       // Refused *us* (misconfigured), or a bug: nothing stale may hide that.
       const isOutage = isDependencyError(error) && error.code !== 'misconfigured';
       // A budget is spent by a source; it says nothing of how others fare.
-      if (!isOverBudget(error)) faulting = isOutage;
+      if (!isOverBudget(error)) tell(question, isOutage);
       if (!isOutage) yeses.delete(key);
       const stale = recallStale(key);
       if (stale !== undefined) return stale;

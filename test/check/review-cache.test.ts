@@ -160,6 +160,19 @@ describe('a review cache', () => {
     expect(cache.recall('k')).toBe(no);
   });
 
+  it('does not let a question that is given up late undo what a newer one has told', async () => {
+    const { cache, clock } = setUp();
+    const { review, flights } = manualReview();
+    await cache.ask('known', () => Promise.resolve({ name: 'alice' }));
+    const slow = cache.ask('slow', review);
+    await cache.ask('newer', () => Promise.resolve({ name: 'bob' }));
+    flights[0]?.fail(outage);
+    await expect(slow).rejects.toBe(outage);
+    clock.advance(60_000);
+    // Not served stale meanwhile: whoever asks is told what is so.
+    expect(await cache.ask('known', () => Promise.resolve(no))).toBe(no);
+  });
+
   it('forgets a no as well', async () => {
     const { cache } = setUp();
     await cache.ask('k', () => Promise.resolve(no));
