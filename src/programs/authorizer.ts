@@ -8,6 +8,7 @@ import type { Policy } from '../policy/policy.ts';
 import { createDecisionLog } from '../process/decision-log.ts';
 import { formatListenAddress } from '../process/listen-address.ts';
 import { createMetrics, type Metrics } from '../process/metrics.ts';
+import { startTracing, traceHeaders, type Tracing } from '../process/tracing.ts';
 import { type AuthorizerHealth, createHealth, startOps, wordsOf } from './authorizer-health.ts';
 import { connectCounters, type Counters } from './connect-counters.ts';
 import { startPolicy } from './follow-policy.ts';
@@ -82,6 +83,7 @@ export async function startAuthorizer(
   const counters = await connectCounters({ config, lifecycle, health, metrics, events });
   const watches = { context, client, metrics, health };
   const accounts = await startAccounts(policy, watches);
+  const tracing = await startTraces(context);
   const keys = config.credential.jwks ? createSignatureVerifier({ client }) : undefined;
 
   const denied = await startDeniedList(watches);
@@ -94,12 +96,13 @@ export async function startAuthorizer(
     accounts,
     checkDenied: denied.checkDenied,
     isRbacDown: () => rbac?.isDown() === true,
-    counters,
+    counters: tracedCounters(counters, tracing),
     metrics,
+    tracing,
     health,
   });
   rbac = await startRbac(watches, accessChanged);
-  const server = createDoor(check, context, metrics);
+  const server = createDoor(tracing?.traced(check) ?? check, context, metrics);
   const grpcAddress = await lifecycle.start({
     name: 'grpc',
     start: () => server.start(),
@@ -124,7 +127,7 @@ function createDoor(check: Check, { config, log }: ServerContext, metrics: Metri
     address: formatListenAddress(address),
     tls,
     check,
-    headers: headersRead(config),
+    headers: [...headersRead(config), ...(config.tracing === undefined ? [] : traceHeaders)],
     credentialHeaders: config.credential.headers,
     realm: config.instance,
     recordOutcome(outcome, input, durationMs) {
@@ -133,6 +136,21 @@ function createDoor(check: Check, { config, log }: ServerContext, metrics: Metri
     },
     onError: (error, fault) => log.error('server_fault', { fault, error }),
   });
+}
+
+async function startTraces({ config, lifecycle }: ServerContext): Promise<Tracing | undefined> {
+  const { tracing } = config;
+  if (tracing === undefined) return undefined;
+  return lifecycle.start({
+    name: 'tracing',
+    start: () => startTracing({ ...tracing, version: packageVersion() }),
+    stop: (started) => started.stop(),
+  });
+}
+
+function tracedCounters(counters: Counters, tracing: Tracing | undefined): Counters {
+  if (tracing === undefined) return counters;
+  return { ...counters, consume: (claim) => tracing.span('redis', () => counters.consume(claim)) };
 }
 
 const unreadRequest = { id: '', method: '' };

@@ -9,7 +9,7 @@ import { createCheckLimit } from '../check/limit.ts';
 import { createReadModel } from '../check/model.ts';
 import { isDenied } from '../check/outcome.ts';
 import { createCheckPresence } from '../check/presence.ts';
-import { createReviewBudget } from '../check/review-budget.ts';
+import { createReviewBudget, type SpendBudget } from '../check/review-budget.ts';
 import { createReviewCache, type ReviewCacheOptions } from '../check/review-cache.ts';
 import { createReadRoute } from '../check/route.ts';
 import { createSubjectOf } from '../check/subject.ts';
@@ -22,6 +22,7 @@ import { tierNamespace } from '../policy/create-policy.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Config } from '../process/config.ts';
 import type { Metrics, ReviewKind, ReviewResult } from '../process/metrics.ts';
+import type { Tracing } from '../process/tracing.ts';
 import { observedReview } from '../process/observed-review.ts';
 import type { BudgetKind } from '../process/protection-metrics.ts';
 import type { AuthorizerHealth } from './authorizer-health.ts';
@@ -40,6 +41,8 @@ export interface CheckParts {
   readonly isRbacDown: () => boolean;
   readonly counters: Counters;
   readonly metrics: Metrics;
+  /** Absent: no traces are sent, and nothing of them is on a request's way. */
+  readonly tracing?: Tracing | undefined;
   readonly health: AuthorizerHealth;
 }
 
@@ -100,7 +103,7 @@ export function wireCheck(parts: CheckParts): WiredCheck {
   metrics.trackCacheEntries('access', grants.size);
 
   const budget = (kind: BudgetKind) => {
-    const { spend, ...figures } = createReviewBudget({
+    const { spend: spendIt, ...figures } = createReviewBudget({
       ...config.reviews,
       maxWaitMs: config.reviews.timeoutMs,
       now,
@@ -108,6 +111,10 @@ export function wireCheck(parts: CheckParts): WiredCheck {
     });
     metrics.trackBudget(kind, figures);
     health.show(`budget ${kind}`, () => ({ inFlight: figures.inFlight(), queued: figures.queued() }));
+    const { tracing } = parts;
+    if (tracing === undefined) return spendIt;
+    // From before the wait for its turn, which is a part of what a request waits for.
+    const spend: SpendBudget = (source, review) => tracing.span(kind, () => spendIt(source, review));
     return spend;
   };
 
