@@ -4,7 +4,7 @@ import type { Asking } from './asking.ts';
 import type { CheckInput } from './check-input.ts';
 import type { CheckDenied } from './denied-list.ts';
 import type { Identify } from './identity.ts';
-import type { CheckLimit } from './limit.ts';
+import type { CheckLimit, Grant } from './limit.ts';
 import type { Model } from './model.ts';
 import { type Allowed, type Denied, isDenied, type Knowledge, type Outcome } from './outcome.ts';
 import type { CheckPresence } from './presence.ts';
@@ -61,13 +61,9 @@ export function createCheck(stages: CheckStages, options: CheckOptions): Check {
                 pass(assignTier(principal.groups), { subject }, (tier) => {
                   const caller = { subject, tier: tier.name };
                   // Once more, for what was revoked while a stage waited.
-                  const admit = (
-                    kind: 'identity' | 'model',
-                    known: Knowledge,
-                    windows?: Allowed['windows'],
-                  ) =>
+                  const admit = (kind: 'identity' | 'model', known: Knowledge, grant?: Grant) =>
                     pass(checkPresence(principal, asking), known, () =>
-                      pass(checkDenied(principal, subject), known, () => allowed(kind, known, windows)),
+                      pass(checkDenied(principal, subject), known, () => allowed(kind, known, grant)),
                     );
                   if (route === 'identity') return admit(route, caller);
                   return pass(readModel(input), caller, (model) => {
@@ -76,7 +72,7 @@ export function createCheck(stages: CheckStages, options: CheckOptions): Check {
                       pass(
                         checkLimit({ principal, subject, tier, model, id: input.id, deadlineAtMs }),
                         known,
-                        ({ windows }) => admit('model', known, windows),
+                        (grant) => unlessDenied(grant, () => admit('model', known, grant)),
                       ),
                     );
                   });
@@ -101,6 +97,29 @@ function pass<T extends object | string>(
   return next(stage);
 }
 
-function allowed(kind: Allowed['kind'], known: Knowledge, windows: Allowed['windows'] = []): Allowed {
-  return { denied: false, kind, ...known, windows };
+const nothingGranted: Grant = { windows: [] };
+
+function allowed(kind: Allowed['kind'], known: Knowledge, grant: Grant = nothingGranted): Allowed {
+  const { windows, slot } = grant;
+  if (slot === undefined) return { denied: false, kind, ...known, windows };
+  return { denied: false, kind, ...known, windows, slotId: slot.id };
+}
+
+/** Gives the slot back of a request that is not let through after all. */
+function unlessDenied({ slot }: Grant, decide: () => Outcome | Promise<Outcome>): Outcome | Promise<Outcome> {
+  if (slot === undefined) return decide();
+  const settle = (outcome: Outcome): Outcome => {
+    if (outcome.denied) slot.giveBack();
+    return outcome;
+  };
+  const fail = (error: unknown): never => {
+    slot.giveBack();
+    throw error;
+  };
+  try {
+    const outcome = decide();
+    return outcome instanceof Promise ? outcome.then(settle, fail) : settle(outcome);
+  } catch (error) {
+    return fail(error);
+  }
 }

@@ -9,6 +9,7 @@ import type { Model } from './model.ts';
 import { type Denied, denied } from './outcome.ts';
 import type { Principal } from './principal.ts';
 import type { Settle } from './settlement.ts';
+import type { Slot } from './slot.ts';
 
 /** One window that a claim is charged to. */
 export interface Charge {
@@ -83,6 +84,8 @@ export interface Caller {
 /** What passed the limits, with the windows as they stand, for the client's headers. */
 export interface Grant {
   readonly windows: readonly WindowState[];
+  /** Where the tier limits how many requests may be open. */
+  readonly slot?: Slot | undefined;
 }
 
 export type CheckLimit = (caller: Caller) => Grant | Denied | Promise<Grant | Denied>;

@@ -27,6 +27,8 @@ export interface Allowed {
   readonly tier?: string;
   readonly model?: Model;
   readonly windows: readonly WindowState[];
+  /** Of the slot that the request has while it is open; told to Envoy, whose access log brings it back. */
+  readonly slotId?: string;
 }
 
 /** What was known of the request when it ended, for log and metadata; also of a denied one. */

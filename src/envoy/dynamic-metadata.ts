@@ -6,7 +6,7 @@ import type { WindowLimit } from '../policy/policy.ts';
 
 /**
  * Outcome → google.protobuf.Struct for Envoy's access log, rate limit descriptors and later filters, on denials
- * too: `user`, `tier`, `model` and `reason` where known, and `limits`, one struct for each window, shadow ones
+ * too: `user`, `tier`, `model` and `reason` where known, `slot_id` of a request that has a slot, and `limits`, one struct for each window, shadow ones
  * included: `name, unit, limit, window_seconds, mode, remaining, reset_seconds, exceeded`.
  */
 export function encodeDynamicMetadata(outcome: Outcome): Uint8Array {
@@ -16,6 +16,7 @@ export function encodeDynamicMetadata(outcome: Outcome): Uint8Array {
   if (tier) writeTextField(writer, 'tier', tier);
   if (model !== undefined) writeTextField(writer, 'model', model.id);
   if (outcome.denied) writeTextField(writer, 'reason', outcome.reason);
+  else if (outcome.slotId !== undefined) writeTextField(writer, 'slot_id', outcome.slotId);
   if (windows !== undefined && windows.length > 0) {
     writer.uint32(tag.entry).fork().uint32(tag.entryKey).string('limits');
     writer.uint32(tag.entryValue).fork().uint32(tag.listValue).fork();

@@ -45,6 +45,13 @@ export interface ModelCapacity {
   readonly windows: readonly WindowLimit[];
 }
 
+/** Requests of a subject that may be open at once. */
+export interface ConcurrencyLimit {
+  /** A whole number of at least 1. */
+  readonly limit: number;
+  readonly mode: EnforcementMode;
+}
+
 export interface Tier {
   readonly name: string;
   readonly displayName: string;
@@ -60,6 +67,8 @@ export interface Tier {
   /** Narrowest first: the first that matches a model holds, and no other. */
   readonly models: readonly ModelLimits[];
   readonly shared: SharedLimits | undefined;
+  /** Absent: any number of requests at once. */
+  readonly concurrency?: ConcurrencyLimit | undefined;
   /** For counters that can not be reached; undefined leaves it to the process file. */
   readonly onStoreUnavailable: OnStoreUnavailable | undefined;
   /** The longest lifetime of a token minted in the tier, in milliseconds; undefined leaves it to the cluster. */

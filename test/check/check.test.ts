@@ -98,6 +98,37 @@ describe('a check', () => {
     }
   });
 
+  it('tells the slot of a request that passes, and gives it back when it does not pass after all', async () => {
+    const revoked = denied('token_revoked', 'no');
+    const endings = [
+      { answer: principal, given: 0 },
+      { answer: revoked, given: 1 },
+      { answer: Promise.resolve(revoked), given: 1 },
+      { answer: Promise.reject(new Error('a bug')), given: 1 },
+    ];
+    for (const { answer, given } of endings) {
+      let isLimited = false;
+      let givenBack = 0;
+      const slot = {
+        id: 'a.b',
+        giveBack() {
+          givenBack += 1;
+        },
+      };
+      const { check } = setUp({
+        checkPresence: () => (isLimited ? answer : principal),
+        checkLimit() {
+          isLimited = true;
+          return { windows: [], slot };
+        },
+      });
+      const outcome = await Promise.resolve(check(checkInput())).catch(() => undefined);
+      expect(givenBack).toBe(given);
+      if (given === 0) expect(outcome).toMatchObject({ denied: false, slotId: 'a.b' });
+      else expect(outcome ?? {}).not.toHaveProperty('slotId');
+    }
+  });
+
   it('denies what was revoked while a stage waited', async () => {
     const revoked = denied('token_revoked', 'no');
     let isRevoked = false;

@@ -10,7 +10,7 @@ function setUp(options: Partial<SlotOutageOptions> = {}) {
   const memory = createMemorySlots({ now: clock.now, leaseMs: 60_000 });
   let fault: Error | undefined;
   const unlessAway =
-    <Asked, Answer>(port: (asked: Asked) => Answer) =>
+    <Asked, Answer>(port: (asked: Asked) => Answer | Promise<Answer>) =>
     async (asked: Asked): Promise<Answer> => {
       if (fault !== undefined) throw fault;
       return port(asked);

@@ -86,6 +86,7 @@ describe('an allowed CheckResponse', () => {
   });
 
   it('leaves the token on public paths, and takes everything else that looks like an identity', () => {
+    expect(decoded({ ...sampleAllowed, slotId: 'a.b' }).dynamic_metadata).toMatchObject({ slot_id: 'a.b' });
     const { ok_response: ok, dynamic_metadata } = decoded({ denied: false, kind: 'public', windows: [] });
     expect(ok?.headers).toBeUndefined();
     expect(ok?.headers_to_remove).toEqual(expect.arrayContaining(['x-tiergate-user', 'x-maas-username']));
