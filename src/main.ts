@@ -25,6 +25,10 @@ const commands: Readonly<Record<string, Command>> = {
     summary: 'prints a fresh access token, kept until near its end',
     load: async () => (await import('./programs/token.ts')).token,
   },
+  usage: {
+    summary: 'what is left of your limits; boost or reset those of one user',
+    load: async () => (await import('./programs/usage.ts')).usage,
+  },
   sandbox: {
     options:
       '[--gateway-port PORT] [--grpc-port PORT] [--http-port PORT] [--console-port PORT] [--no-envoy] [--policy FILE]',

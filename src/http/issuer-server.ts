@@ -14,6 +14,7 @@ import { registerErrorHandlers, type ReportFault } from './issuer-errors.ts';
 import { registerReadRoutes } from './read-routes.ts';
 import { createThrottle } from './throttle.ts';
 import { registerTokenRoutes } from './token-routes.ts';
+import { registerUsageRoutes } from './usage-routes.ts';
 import { createAuthentication, type TokenApi } from './token-api.ts';
 import { refuse, refuseAsNotFound, refuseMethod } from './refuse.ts';
 
@@ -166,6 +167,7 @@ function createApp(options: IssuerServerOptions): IssuerApp {
     const methodsByPath = collectMethods(scope);
     registerTokenRoutes(scope, options, authentication);
     registerReadRoutes(scope, options, authentication);
+    registerUsageRoutes(scope, options, authentication);
     registerApiPage(scope);
     for (const [url, methods] of methodsByPath) refuseOtherMethods(app, url, methods);
   });

@@ -44,15 +44,18 @@ export function registerReadRoutes(app: IssuerApp, api: TokenApi, authentication
     },
     onRequest: hook,
     handler: async (request, reply) => {
-      const { principal, subject } = callerOf(request);
+      const { principal, subject, groups } = callerOf(request);
       const tier = api.assignTier(principal.groups);
       if (isDenied(tier)) return refuse(reply, tier);
-      const windows = await api.readUsage(subject, tier);
+      const { windows, boost } = await api.readUsage({ subject, tier, groups });
       void reply.header('cache-control', 'no-store');
       return reply.send({
         user: subject,
         tier: tier.name,
         unlimited: tier.windows.length === 0,
+        ...(boost !== undefined && {
+          boost: { percent: boost.percent, endsAfterSeconds: Math.ceil(boost.endsAfterMs / 1000) },
+        }),
         windows: windows.map(windowBody),
       });
     },

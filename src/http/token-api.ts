@@ -5,6 +5,7 @@ import type { AssignTier } from '../check/tier.ts';
 import type { EndAccounts, RevokeToken } from '../issue/revoke.ts';
 import type { Audit } from '../issue/audit.ts';
 import type { Caller, CheckMayMint, IdentifyCaller } from '../issue/caller.ts';
+import type { AdjustUsage } from '../issue/adjust-usage.ts';
 import type { CheckMayAdminister } from '../issue/administer.ts';
 import type { ListTokens } from '../issue/list-tokens.ts';
 import type { Mint } from '../issue/mint.ts';
@@ -27,6 +28,7 @@ export interface TokenApi {
   readonly endAccounts: EndAccounts;
   readonly listModels: ListModels;
   readonly readUsage: ReadUsage;
+  readonly adjustUsage: AdjustUsage;
   readonly audit: Audit;
 }
 

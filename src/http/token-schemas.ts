@@ -98,10 +98,53 @@ const usageWindow = Type.Object({
   mode: Type.String({ description: '`enforce`, or `shadow`: counted, never denied.' }),
 });
 
+const targets = {
+  user: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 1024, description: 'As `/v1/whoami` calls them.' }),
+  ),
+  group: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 1024, description: 'A team: the name of its group.' }),
+  ),
+  model: Type.Optional(Type.String({ minLength: 1, maxLength: 317, description: '`namespace/name`' })),
+};
+
+const why = Type.String({
+  minLength: 1,
+  maxLength: 1024,
+  pattern: printable,
+  description: 'For the audit record.',
+});
+
+/** Exactly one of the targets, which the route says in words. */
+export const ofTarget = Type.Object(targets, strict);
+
+export const boostBody = Type.Object(
+  {
+    ...targets,
+    percent: Type.Integer({ description: 'Of each limit: 200 doubles it. From 101 to 100000.' }),
+    duration: Type.String({ maxLength: 64, description: 'Until its end: `2h`, at most `31d`.' }),
+    reason: why,
+  },
+  strict,
+);
+
+export const resetBody = Type.Object({ ...targets, reason: why }, strict);
+
+export const boosted = Type.Object({
+  percent: Type.Integer(),
+  endsAt: Type.Integer({ description: 'Unix time in seconds.' }),
+});
+
 export const usage = Type.Object({
   user: Type.String(),
   tier: Type.String(),
   unlimited: Type.Boolean(),
+  boost: Type.Optional(
+    Type.Object({
+      percent: Type.Integer({ description: 'Of each limit; the limits below have it in them.' }),
+      endsAfterSeconds: Type.Integer(),
+    }),
+  ),
   windows: Type.Array(usageWindow),
 });
 

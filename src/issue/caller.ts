@@ -22,6 +22,8 @@ export interface Caller {
   readonly kind: 'cluster' | 'access';
   /** The name of their counters, the same as behind the gateway. */
   readonly subject: string;
+  /** Groups by which limits may be shared: of an access token as of the mint, as behind the gateway. */
+  readonly groups: readonly string[];
 }
 
 export interface CallerOptions {
@@ -51,10 +53,10 @@ export function createIdentifyCaller(options: CallerOptions): IdentifyCaller {
     const account = principal.serviceAccount;
     if (account === undefined || tierOfNamespace(instance, account.namespace) === undefined) {
       // Our audience without one of our accounts: somebody else's TokenRequest. The authorizer takes it, too.
-      return { principal, kind, subject: principal.username };
+      return { principal, kind, subject: principal.username, groups: principal.groups };
     }
     const subject = await ownerOfIssued(principal, account);
-    return isDenied(subject) ? subject : { principal, kind, subject: subject.name };
+    return isDenied(subject) ? subject : { principal, kind, ...subject };
   }
 
   /**
@@ -64,7 +66,7 @@ export function createIdentifyCaller(options: CallerOptions): IdentifyCaller {
   async function ownerOfIssued(
     { secret }: Principal,
     place: NonNullable<Principal['serviceAccount']>,
-  ): Promise<{ readonly name: string } | Denied> {
+  ): Promise<Pick<Caller, 'subject' | 'groups'> | Denied> {
     const [account, records] = await Promise.all([
       findAccount(place),
       secret === undefined ? [] : listTokenRecords(place.namespace, place.name),
@@ -73,7 +75,7 @@ export function createIdentifyCaller(options: CallerOptions): IdentifyCaller {
       account?.uid !== place.uid ||
       (secret !== undefined && !records.some((record) => record.uid === secret.uid));
     if (revoked) return denied('token_revoked', 'The access token has been revoked.');
-    return { name: account.user ?? account.name };
+    return { subject: account.user ?? account.name, groups: account.groups };
   }
 
   return async (token) => {

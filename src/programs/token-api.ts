@@ -1,12 +1,14 @@
 import { randomBytes } from 'node:crypto';
 
 import type { AccessGranted } from '../check/access.ts';
+import type { ResetCounters, SetBoost } from '../check/boost.ts';
 import type { Consume } from '../check/limit.ts';
 import { denied } from '../check/outcome.ts';
 import { createReviewBudget } from '../check/review-budget.ts';
 import { createReviewCache } from '../check/review-cache.ts';
 import { createAssignTier } from '../check/tier.ts';
 import type { TokenApi } from '../http/token-api.ts';
+import { createAdjustUsage } from '../issue/adjust-usage.ts';
 import { createCheckMayAdminister } from '../issue/administer.ts';
 import type { Audit } from '../issue/audit.ts';
 import { type Caller, createCheckMayMint, createIdentifyCaller, type ReviewCaller } from '../issue/caller.ts';
@@ -37,6 +39,8 @@ export interface TokenApiOptions {
   readonly namespace: string;
   readonly policy: () => Policy;
   readonly consume: Consume;
+  readonly setBoost: SetBoost;
+  readonly resetCounters: ResetCounters;
   readonly listServedModels: ListServedModels;
   /** What a model is to the cluster, and what using it is called. */
   readonly access: { readonly group: string; readonly resource: string; readonly verb: string };
@@ -142,6 +146,7 @@ export function createTokenApi(options: TokenApiOptions): TokenApi {
       }),
     }),
     readUsage: createReadUsage({ consume: options.consume, timeoutMs: usageTimeoutMs, now }),
+    adjustUsage: createAdjustUsage({ ...options, authorizeAdjustment: createAuthorizeAdjustment(options) }),
     audit: options.audit,
   };
 }
@@ -165,4 +170,13 @@ function createAuthorizeAdmin({ client, namespace }: TokenApiOptions) {
     const what = { group: 'tiergate.dev', resource: 'tokens', verb, namespace };
     return reviewAccess({ user, uid, groups, extra }, what);
   };
+}
+
+function createAuthorizeAdjustment({ client, namespace }: TokenApiOptions) {
+  const reviewAccess = createReviewAccess({ client });
+  return async ({ username: user, uid, groups, extra }: Caller['principal']): Promise<boolean> =>
+    reviewAccess(
+      { user, uid, groups, extra },
+      { group: 'tiergate.dev', resource: 'usage', verb: 'update', namespace },
+    );
 }

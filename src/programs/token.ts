@@ -1,15 +1,13 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 
 import { readJwtClaims } from '../check/jwt.ts';
 import { isDependencyError } from '../dependency-error.ts';
 import { createMintRemotely } from '../http/token-client.ts';
 import { createFreshToken, type HeldToken } from '../issue/fresh-token.ts';
-import { createKubernetesClient } from '../kubernetes/client.ts';
-import { loadConnection } from '../kubernetes/connection.ts';
 import { createTokenCache, tokenCacheFolder } from '../process/token-cache.ts';
-import { createSecret, type Secret } from '../secret.ts';
+import type { Secret } from '../secret.ts';
+import { clusterTokenOptions, readClusterToken, readUrl } from './cluster-token.ts';
 import { exitCode, type Program, type ProgramIo } from './program.ts';
 import { exitCodeOf } from './run-server.ts';
 
@@ -28,9 +26,7 @@ Prints an access token for the models behind a gateway, minted with your token o
 
 const options = {
   url: { type: 'string' },
-  'token-file': { type: 'string' },
-  kubeconfig: { type: 'string' },
-  context: { type: 'string' },
+  ...clusterTokenOptions,
   expiration: { type: 'string' },
   name: { type: 'string' },
   format: { type: 'string' },
@@ -98,43 +94,6 @@ async function printToken(url: URL, { values, io, print }: Printing): Promise<nu
   }
   io.out(print(held, io.env));
   return exitCode.done;
-}
-
-/** The cluster's token goes there: never in clear text over a network. */
-function readUrl(text: string | undefined): URL | undefined {
-  if (text === undefined || !URL.canParse(text)) return undefined;
-  const url = new URL(text);
-  const isLoopback = ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname);
-  return url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback) ? url : undefined;
-}
-
-/** The token of the cluster, or why there is none. */
-async function readClusterToken(values: Values, io: ProgramIo): Promise<Secret | string> {
-  const file = values['token-file'];
-  try {
-    if (file === undefined) return await readKubeconfigToken(values);
-    const text = (file === '-' ? await io.readInput() : readFileSync(file, 'utf8')).trim();
-    return text === '' ? `${file}: no token` : createSecret(text);
-  } catch (error) {
-    if (isDependencyError(error)) throw error;
-    const code = (error as NodeJS.ErrnoException).code;
-    if (file !== undefined) return `${file} can not be read (${code ?? 'unknown fault'})`;
-    return error instanceof Error ? error.message : String(error);
-  }
-}
-
-async function readKubeconfigToken({ kubeconfig, context }: Values): Promise<Secret | string> {
-  const connection = await loadConnection({
-    ...(kubeconfig !== undefined && { kubeconfig }),
-    ...(context !== undefined && { context }),
-  });
-  const client = createKubernetesClient({ connection, timeoutMs });
-  try {
-    const own = await client.ownToken();
-    return own ?? 'your kubeconfig holds no token (a client certificate is none); give one by --token-file';
-  } finally {
-    client.close();
-  }
 }
 
 /** Whose token it is, as far as it says: a token that was renewed finds what the old one has minted, another user's does not. */

@@ -272,6 +272,8 @@ describe('the token API over HTTP', () => {
         '/v1/tokens',
         '/v1/tokens/{id}',
         '/v1/usage',
+        '/v1/usage/boost',
+        '/v1/usage/reset',
         '/v1/whoami',
       ]);
       const post = body['paths']?.['/v1/tokens']?.['post'];

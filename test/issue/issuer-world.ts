@@ -1,4 +1,4 @@
-import { createMemoryConsume } from '../../src/check/memory-consume.ts';
+import { createMemoryCounters } from '../../src/check/memory-consume.ts';
 import { createIssuerServer, type IssuerServerOptions } from '../../src/http/issuer-server.ts';
 import type { AuditRecord } from '../../src/issue/audit.ts';
 import type { ServedModel } from '../../src/issue/models.ts';
@@ -87,7 +87,7 @@ export async function startIssuer(
     clusterAudience,
     namespace: issuerNamespace,
     policy: () => testPolicy(),
-    consume: createMemoryConsume({ now: Date.now }),
+    ...createMemoryCounters({ now: Date.now }),
     listServedModels: () => more.models ?? [],
     access: { group: 'serving.kserve.io', resource: 'llminferenceservices', verb: 'post' },
     reviews: { concurrency: 64, perSecond: 500, queue: 1000, timeoutMs: 2_000 },
