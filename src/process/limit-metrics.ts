@@ -1,4 +1,5 @@
 import { Counter, type Registry } from 'prom-client';
+import type { LeaseEvent } from '../check/lease.ts';
 import type { OutageAnswer } from '../check/store-outage.ts';
 import type { DependencyFault } from '../dependency-error.ts';
 import { type Count, createHotCounter } from './hot-metrics.ts';
@@ -12,8 +13,10 @@ export interface LimitMetrics {
   readonly notSent: (why: DependencyFault) => void;
   /** A claim that was sent and given up: nobody can tell whether it was charged. */
   readonly perhapsCharged: () => void;
+  readonly lease: (event: LeaseEvent, requests: number) => void;
 }
 
+const leaseEvents = ['taken', 'spent', 'returned', 'stranded'] as const;
 const answers = ['local_admitted', 'local_denied', 'allowed', 'denied'] as const;
 
 export function createLimitMetrics(registry: Registry): LimitMetrics {
@@ -37,6 +40,18 @@ export function createLimitMetrics(registry: Registry): LimitMetrics {
     help: 'Units let pass while the counters were away, of which they were told afterwards.',
     registers: [registry],
   });
+  const leased = new Counter({
+    name: 'tiergate_lease_requests_total',
+    help: 'Requests charged ahead of need (taken), and what became of them: spent, returned, or stranded.',
+    labelNames: ['event'],
+    registers: [registry],
+  });
+  for (const event of leaseEvents) leased.inc({ event }, 0);
+  const leases = new Counter({
+    name: 'tiergate_leases_total',
+    help: 'Blocks of requests that were charged ahead of need.',
+    registers: [registry],
+  });
   const countByAnswer = Object.fromEntries(
     answers.map((answer) => [answer, withoutStore({ answer })]),
   ) as Record<OutageAnswer, Count>;
@@ -50,5 +65,9 @@ export function createLimitMetrics(registry: Registry): LimitMetrics {
       count();
     },
     perhapsCharged: perhapsCharged({}),
+    lease(event, requests) {
+      if (event === 'taken') leases.inc();
+      leased.inc({ event }, requests);
+    },
   };
 }

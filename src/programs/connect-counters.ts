@@ -1,22 +1,23 @@
 import { randomUUID } from 'node:crypto';
-import type { Consume, Decision } from '../check/limit.ts';
+import { createLeases } from '../check/lease.ts';
+import type { Consume } from '../check/limit.ts';
 import type { ResetCounters, SetBoost } from '../check/boost.ts';
 import { createMemoryCounters } from '../check/memory-consume.ts';
 import type { Settle } from '../check/settlement.ts';
 import { createStoreOutage, tellAgainMs } from '../check/store-outage.ts';
-import { isDependencyError } from '../dependency-error.ts';
 import type { Config } from '../process/config.ts';
 import type { Events } from '../process/events.ts';
 import type { Lifecycle } from '../process/lifecycle.ts';
-import { createLimitMetrics, type LimitMetrics } from '../process/limit-metrics.ts';
-import type { Metrics, RedisResult } from '../process/metrics.ts';
+import { createLimitMetrics } from '../process/limit-metrics.ts';
+import type { Metrics } from '../process/metrics.ts';
 import type { Readiness } from '../process/readiness.ts';
 import { readSecretFile } from '../process/secret-file.ts';
 import { createRedisBoosts } from '../redis/boosts.ts';
-import { createRedisConsume } from '../redis/consume.ts';
+import { createRedisConsume, createRedisTakeBlock } from '../redis/consume.ts';
 import { createRedisSettle } from '../redis/settle.ts';
 import { type AuthorizerPart, wordsOf } from './authorizer-health.ts';
 import { connectRedis } from './connect-redis.ts';
+import { observedClaims, observedSettle } from './observed-counters.ts';
 
 export interface CountersOptions {
   readonly config: Config;
@@ -47,6 +48,7 @@ export async function connectCounters(options: CountersOptions): Promise<Counter
   }
   const warn = (words: string) => events.advice({ words });
   const keySecret = readSecretFile(redis.keySecretFile, warn);
+  let dropLeases = (): void => undefined;
   const connection = await lifecycle.start({
     name: 'redis',
     start: () =>
@@ -55,6 +57,8 @@ export async function connectCounters(options: CountersOptions): Promise<Counter
         warn,
         onStateChange({ phase, fault }) {
           metrics.setRedisUp(phase === 'ready');
+          // Whatever answers now may have forgotten them.
+          dropLeases();
           if (phase === 'ready') health.ready('redis');
           else health.degraded('redis', fault === undefined ? 'not connected' : wordsOf(fault));
         },
@@ -62,18 +66,25 @@ export async function connectCounters(options: CountersOptions): Promise<Counter
     stop: (started) => started.close(),
   });
   const limitMetrics = createLimitMetrics(metrics.registry);
-  const counters = { connection, keySecret, now: Date.now, commandTimeoutMs: redis.commandTimeoutMs };
-  const observed = { metrics, limitMetrics };
-  const { consume } = await lifecycle.start({
+  const observers = { metrics, limitMetrics };
+  const of = { connection, keySecret, now: Date.now, commandTimeoutMs: redis.commandTimeoutMs };
+  const told = { ...of, recordTtlMs: tellAgainMs };
+  const counters = await lifecycle.start({
     name: 'counters',
     start() {
-      const outage = createStoreOutage({
-        store: observedConsume('reserve', createRedisConsume(counters), observed),
-        tell: observedConsume(
-          'tell',
-          createRedisConsume({ ...counters, recordTtlMs: tellAgainMs }),
-          observed,
-        ),
+      const leases = createLeases({
+        consume: observedClaims('reserve', createRedisConsume(of), observers),
+        takeBlock: observedClaims('lease', createRedisTakeBlock(of), observers),
+        settle: observedSettle(createRedisSettle({ connection, keySecret, now: Date.now }), metrics),
+        newId: randomUUID,
+        now: Date.now,
+        elapsed: () => performance.now(),
+        onLease: limitMetrics.lease,
+      });
+      dropLeases = leases.drop;
+      const { consume, tellStore } = createStoreOutage({
+        store: leases.consume,
+        tell: observedClaims('tell', createRedisConsume(told), observers),
         now: Date.now,
         processes: limits.expectedReplicas * workers,
         onStoreUnavailable: limits.onStoreUnavailable,
@@ -81,75 +92,14 @@ export async function connectCounters(options: CountersOptions): Promise<Counter
         onAnswer: limitMetrics.withoutStore,
         onTold: limitMetrics.toldAfterwards,
       });
-      const telling = setInterval(() => void outage.tellStore(), tellEveryMs).unref();
-      return { ...outage, telling };
+      const telling = setInterval(() => void tellStore(), tellEveryMs).unref();
+      return { consume, settle: leases.settle, close: leases.close, tellStore, telling };
     },
-    async stop({ telling, tellStore }) {
+    async stop({ close, tellStore, telling }) {
       clearInterval(telling);
-      await tellStore();
+      await Promise.all([close(), tellStore()]);
     },
   });
-  return {
-    consume,
-    settle: observedSettle(createRedisSettle({ connection, keySecret, now: Date.now }), metrics),
-    ...createRedisBoosts({ connection, keySecret }),
-  };
-}
-
-interface ObservedMetrics {
-  readonly metrics: Metrics;
-  readonly limitMetrics: LimitMetrics;
-}
-
-/** The same port, with every call that is sent counted and timed, and every other one counted. */
-function observedConsume(
-  command: string,
-  consume: Consume,
-  { metrics, limitMetrics }: ObservedMetrics,
-): Consume {
-  return (claim) => {
-    const startedAtMs = performance.now();
-    const observe = (result: RedisResult) =>
-      metrics.observeRedis(command, result, (performance.now() - startedAtMs) / 1000);
-    let sent: Decision | Promise<Decision>;
-    try {
-      sent = consume(claim);
-    } catch (error) {
-      if (isDependencyError(error)) limitMetrics.notSent(error.code);
-      throw error;
-    }
-    if (!(sent instanceof Promise)) return sent;
-    return sent.then(
-      (decision) => {
-        observe('ok');
-        return decision;
-      },
-      (error: unknown) => {
-        observe(isDependencyError(error) ? error.code : 'bug');
-        if (isDependencyError(error) && isInDoubt[error.code] === true) limitMetrics.perhapsCharged();
-        throw error;
-      },
-    );
-  };
-}
-
-/** Faults after which a claim may have been charged; after the others Redis has said that it was not. */
-const isInDoubt: Partial<Record<RedisResult, boolean>> = { timeout: true, unreachable: true };
-
-/** The same port, with every settlement counted and timed; nobody waits for one, so its faults are seen here. */
-function observedSettle(settle: Settle, { observeRedis }: Metrics): Settle {
-  return async (settlement) => {
-    const startedAtMs = performance.now();
-    let result: RedisResult = 'bug';
-    try {
-      const settled = await settle(settlement);
-      result = 'ok';
-      return settled;
-    } catch (error) {
-      if (isDependencyError(error)) result = error.code;
-      throw error;
-    } finally {
-      observeRedis('settle', result, (performance.now() - startedAtMs) / 1000);
-    }
-  };
+  const { consume, settle } = counters;
+  return { consume, settle, ...createRedisBoosts({ connection, keySecret }) };
 }
