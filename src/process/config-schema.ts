@@ -17,6 +17,7 @@ import {
   wholeNumber,
 } from './config-fields.ts';
 import { issuerSchema } from './issuer-config.ts';
+import { registrarSchema } from './registrar-config.ts';
 
 /**
  * The process file: one strict schema. A section turns its durations into numbers named `…Ms`; what concerns
@@ -209,8 +210,7 @@ export const configSchema = z.strictObject({
   redis,
   kubernetes,
   issuer: issuerSchema,
-  // TODO(#8): the registrar's schema.
-  registrar: z.unknown().optional(),
+  registrar: registrarSchema.optional(),
   log,
   tracing,
 });

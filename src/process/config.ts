@@ -5,6 +5,7 @@ import { ConfigMistakes } from './config-mistakes.ts';
 import { defaultAudience } from './config-rules.ts';
 import type { ConfigSections } from './config-schema.ts';
 import { readConfigText } from './config-text.ts';
+import { resolveRegistrarPaths } from './registrar-config.ts';
 import { validateConfig } from './validate-config.ts';
 
 type Frozen<T> = T extends readonly (infer Entry)[]
@@ -131,6 +132,7 @@ function configFrom(sections: ConfigSections, absolute: (path: string) => string
       defaultLimits: policy.defaultLimits,
     },
     redis: redisFrom(sections, maybe),
+    registrar: sections.registrar && resolveRegistrarPaths(sections.registrar, absolute),
     kubernetes: { ...kubernetes, kubeconfig: maybe(kubernetes.kubeconfig) },
     issuer: { ...issuer, modelsFile: maybe(issuer.modelsFile) },
   };

@@ -15,8 +15,6 @@ interface NotBuilt {
  * Anything but their default is refused in words: a key that is silently ignored is a promise that nobody keeps.
  */
 export const notBuilt: readonly NotBuilt[] = [
-  // TODO(#8): the registrar.
-  { path: ['registrar'], value: ({ registrar }) => registrar, today: 'no program reads it' },
   // TODO(#9): the HTTP door.
   {
     path: ['listeners', 'http'],

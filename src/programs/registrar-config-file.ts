@@ -24,7 +24,7 @@ export function loadRegistrarFile(path: string | undefined, { env }: Pick<Progra
 }
 
 export function registrarOf(config: Config, file: string): RegistrarConfig {
-  const registrar = config.registrar as RegistrarConfig | undefined;
+  const { registrar } = config;
   if (registrar !== undefined) return registrar;
   throw new ConfigMistakes(file, [{ path: 'registrar', message: 'is needed by this command' }]);
 }

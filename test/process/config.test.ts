@@ -343,7 +343,6 @@ workers: 4
     ['workers: 2', 'workers'],
     ['listeners: {http: {address: "0.0.0.0:1"}}', 'listeners.http'],
     ['listeners: {console: {address: "0.0.0.0:1"}}', 'listeners.console'],
-    ['registrar: {}', 'registrar'],
   ];
 
   test.each(notBuilt)('%s is refused in words, since it is not built yet', (text, key) => {
