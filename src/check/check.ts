@@ -50,7 +50,7 @@ export function createCheck(stages: CheckStages, options: CheckOptions): Check {
     const deadlineAtMs = Math.min(options.now() + options.deadlineMs, input.deadlineAtMs - answerMarginMs);
     const asking: Asking = { source: input.source, deadlineAtMs };
 
-    // prettier would be no help here: one stage a line is the point.
+    // One stage a line; each goes on only with what the one before gave.
     return pass(readRoute(input), {}, (route) => {
       if (route === 'public') return allowed(route, {});
       return pass(readCredential(input), {}, (token) =>
