@@ -58,12 +58,15 @@ export const deny: Program = async (args, io) => {
       io.out(usage);
       return exitCode.done;
     }
-    const act = Object.hasOwn(commands, command) ? commands[command] : undefined;
-    if (act === undefined || rest.length > 0) return wrong(io, usage);
+    const prepare = Object.hasOwn(commands, command) ? commands[command] : undefined;
+    if (prepare === undefined || rest.length > 0) return wrong(io, usage);
+    // What is wrong with the words is said before anybody is asked.
+    const act = prepare(values, Date.now());
+    if (typeof act === 'string') return wrong(io, act);
     const store = await openStore(values, io);
     if (typeof store === 'string') return wrong(io, store);
     try {
-      return await act(store.denied, values, io);
+      return await act(store.denied, io);
     } finally {
       store.close();
     }
@@ -74,48 +77,52 @@ export const deny: Program = async (args, io) => {
   }
 };
 
-type Act = (store: DeniedStore, values: Values, io: ProgramIo) => Promise<number>;
+type Act = (store: DeniedStore, io: ProgramIo) => Promise<number>;
 
-const commands: Readonly<Record<string, Act>> = {
-  async add(store, values, io) {
+/** What is to be done, or in words why it can not be. */
+const commands: Readonly<Record<string, (values: Values, nowMs: number) => Act | string>> = {
+  add(values, nowMs) {
     const target = targetOf(values);
-    if (typeof target === 'string') return wrong(io, target);
-    const endsAtMs = endOf(values, Date.now());
-    if (typeof endsAtMs === 'string') return wrong(io, endsAtMs);
+    if (typeof target === 'string') return target;
+    const endsAtMs = endOf(values, nowMs);
+    if (typeof endsAtMs === 'string') return endsAtMs;
     const { reason = '' } = values;
-    if (reason.trim() === '')
-      return wrong(io, '--reason is needed: whoever meets the denial will ask for it');
-    await store.change({ ...target, reason, endsAtMs }, endedKeys(await store.read()));
-    io.out(`denied until ${new Date(endsAtMs).toISOString()}: ${wordsOf(target)}`);
-    return exitCode.done;
+    if (reason.trim() === '') return '--reason is needed: whoever meets the denial will ask for it';
+    return async (store, io) => {
+      await store.change({ ...target, reason, endsAtMs }, endedKeys(await store.read(), nowMs));
+      io.out(`denied until ${new Date(endsAtMs).toISOString()}: ${wordsOf(target)}`);
+      return exitCode.done;
+    };
   },
 
-  async lift(store, values, io) {
+  lift(values, nowMs) {
     const target = targetOf(values);
-    if (typeof target === 'string') return wrong(io, target);
-    const key = deniedKey(target);
-    const stored = await store.read();
-    const isThere = stored.some((other) => other.key === key);
-    await store.change(undefined, [...(isThere ? [key] : []), ...endedKeys(stored)]);
-    io.out(isThere ? `lifted: ${wordsOf(target)}` : `not in the list: ${wordsOf(target)}`);
-    return isThere ? exitCode.done : exitCode.failed;
+    if (typeof target === 'string') return target;
+    return async (store, io) => {
+      const key = deniedKey(target);
+      const stored = await store.read();
+      const isThere = stored.some((other) => other.key === key);
+      await store.change(undefined, [...(isThere ? [key] : []), ...endedKeys(stored, nowMs)]);
+      io.out(isThere ? `lifted: ${wordsOf(target)}` : `not in the list: ${wordsOf(target)}`);
+      return isThere ? exitCode.done : exitCode.failed;
+    };
   },
 
-  async list(store, _values, io) {
-    const nowMs = Date.now();
-    for (const { key, entry } of await store.read()) {
-      if (entry === undefined) io.err(`${key}: nobody can read this entry; it denies nothing`);
-      else if (entry.endsAtMs > nowMs) {
-        io.out(`${new Date(entry.endsAtMs).toISOString()}  ${wordsOf(entry)}  ${entry.reason}`);
+  list(_values, nowMs) {
+    return async (store, io) => {
+      for (const { key, entry } of await store.read()) {
+        if (entry === undefined) io.err(`${key}: nobody can read this entry; it denies nothing`);
+        else if (entry.endsAtMs > nowMs) {
+          io.out(`${new Date(entry.endsAtMs).toISOString()}  ${wordsOf(entry)}  ${entry.reason}`);
+        }
       }
-    }
-    return exitCode.done;
+      return exitCode.done;
+    };
   },
 };
 
 /** Every change clears out what has ended; authorizers only read. */
-function endedKeys(stored: readonly StoredDenial[]): readonly string[] {
-  const nowMs = Date.now();
+function endedKeys(stored: readonly StoredDenial[], nowMs: number): readonly string[] {
   return stored.flatMap(({ key, entry }) => (entry !== undefined && entry.endsAtMs <= nowMs ? [key] : []));
 }
 
