@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { type ParsedPolicy, parsePolicyConfigMap, parsePolicyFile } from '../../src/policy/parse-policy.ts';
 import { matchesGlob, parseModelPattern, parseTeamPattern } from '../../src/policy/pattern.ts';
@@ -241,5 +242,15 @@ describe('the capacity of a model', () => {
     expect(mistakes(parsePolicyConfigMap(both, options))).toEqual([
       '- capacity: stands both in the key capacity and in the key tiers of the ConfigMap',
     ]);
+  });
+});
+
+describe('the reference of the policy document', () => {
+  it('begins with an example that is valid', () => {
+    const text = readFileSync(new URL('../../docs/policy.md', import.meta.url), 'utf8');
+    const [, example = ''] = /```yaml\n([\s\S]*?)```/.exec(text) ?? [];
+    const policy = policyOf(example);
+    expect(policy.tiers.map(({ name }) => name)).toEqual(['premium']);
+    expect(policy.warnings).toEqual([]);
   });
 });
