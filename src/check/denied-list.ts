@@ -1,3 +1,4 @@
+import { couldNotTell } from './could-not-tell.ts';
 import { type Denied, denied } from './outcome.ts';
 import type { Principal } from './principal.ts';
 
@@ -16,8 +17,13 @@ export interface DeniedEntry {
 export type CheckDenied = (principal: Principal, subject: string) => Principal | Denied;
 
 export interface DeniedList {
-  /** Refuses (`token_revoked`) whom the list names, by whatever token they come. */
+  /**
+   * Refuses (`token_revoked`) whom the list names, by whatever token they come; until the list was had for the first
+   * time, nobody can tell (`identity_unavailable`).
+   */
   readonly check: CheckDenied;
+  /** There is no list that we may read: until one is had, it names nobody. */
+  readonly doWithout: () => void;
   /** The whole list as it is now. */
   readonly replace: (entries: readonly DeniedEntry[]) => void;
   /** Entries that have not ended. */
@@ -27,6 +33,7 @@ export interface DeniedList {
 /** Those whom an operator keeps out by name, until a given time. */
 export function createDeniedList({ now }: { readonly now: () => number }): DeniedList {
   const entryByName = new Map<string, DeniedEntry>();
+  let isKnown = false;
 
   function find(kind: DeniedKind, value: string | undefined): DeniedEntry | undefined {
     if (value === undefined) return undefined;
@@ -39,6 +46,13 @@ export function createDeniedList({ now }: { readonly now: () => number }): Denie
 
   return {
     check(principal, subject) {
+      if (!isKnown) {
+        return couldNotTell(
+          'identity_unavailable',
+          'Who is kept out is not known yet.',
+          'no denied list yet',
+        );
+      }
       // Nearly always: then nothing is put together to be looked up.
       if (entryByName.size === 0) return principal;
       const { serviceAccount, username, jti } = principal;
@@ -54,7 +68,11 @@ export function createDeniedList({ now }: { readonly now: () => number }): Denie
         cause: `denied until ${until}, ${kind} ${value}: ${reason}`,
       });
     },
+    doWithout() {
+      isKnown = true;
+    },
     replace(entries) {
+      isKnown = true;
       entryByName.clear();
       for (const entry of entries) entryByName.set(`${entry.kind} ${entry.value}`, entry);
     },

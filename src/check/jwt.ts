@@ -2,6 +2,8 @@ import { type Denied, denied } from './outcome.ts';
 
 /** Claims of a ServiceAccount token, read without trusting them (RFC 7519; Kubernetes' own under `kubernetes.io`). */
 export interface JwtClaims {
+  /** `kid` of the header. */
+  readonly keyId?: string;
   readonly issuer?: string;
   readonly audiences: readonly string[];
   readonly expiresAtMs?: number;
@@ -16,6 +18,11 @@ export interface JwtScreenOptions {
   readonly audience: string;
   /** Issuers that the API server names, or undefined while that is not known. */
   readonly issuers: () => readonly string[] | undefined;
+  /**
+   * Whether a key of that id is the API server's: such a token is left to the signature check, whatever issuer it
+   * names. An API server goes on accepting the issuer that it had before, and names only the new one.
+   */
+  readonly isOwnKey?: (id: string) => boolean;
   /** Whether tokens that are no JWT may go on to the TokenReview. */
   readonly opaqueTokens: boolean;
 }
@@ -44,7 +51,9 @@ export function screenJwt(
     return denied('wrong_audience', 'The access token is not meant for this gateway.');
   }
   const issuers = options.issuers();
-  if (issuers !== undefined && (claims.issuer === undefined || !issuers.includes(claims.issuer))) {
+  const isNamed = issuers === undefined || (claims.issuer !== undefined && issuers.includes(claims.issuer));
+  const isOwnKey = claims.keyId !== undefined && options.isOwnKey?.(claims.keyId) === true;
+  if (!isNamed && !isOwnKey) {
     return denied('token_rejected', 'The access token was not issued by this cluster.');
   }
   return claims;
@@ -55,7 +64,8 @@ export function readJwtClaims(token: string): JwtClaims | undefined {
   const parts = token.split('.');
   const [header, payload, signature] = parts;
   if (parts.length !== 3 || !header || !payload || !signature) return undefined;
-  if (jsonObject(header) === undefined) return undefined;
+  const protectedHeader = jsonObject(header);
+  if (protectedHeader === undefined) return undefined;
   const claims = jsonObject(payload);
   if (claims === undefined) return undefined;
 
@@ -64,6 +74,7 @@ export function readJwtClaims(token: string): JwtClaims | undefined {
   const secretName = text(secret?.['name']);
   const secretUid = text(secret?.['uid']);
   return omitUndefined({
+    keyId: text(protectedHeader['kid']),
     issuer: text(claims['iss']),
     audiences: audiencesOf(claims['aud']),
     expiresAtMs: milliseconds(claims['exp']),

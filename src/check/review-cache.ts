@@ -50,6 +50,11 @@ interface Entry<Answer> {
   readonly staleUntilMs: number;
 }
 
+/** A clock that was set back ends what it would otherwise prolong. */
+function holds({ sinceMs, endsAtMs }: Entry<unknown>, nowMs: number): boolean {
+  return sinceMs <= nowMs && nowMs < endsAtMs;
+}
+
 /** A question under way, for all who wait for its answer. */
 interface Flight<Yes extends object> {
   answer?: Promise<Yes | Denied>;
@@ -74,18 +79,16 @@ export function createReviewCache<Yes extends object>(options: ReviewCacheOption
   /** Questions so far, and the newest of them that said whether the dependency can tell. */
   let asked = 0;
   let toldBy = 0;
-  /** Counts what was forgotten, so that an answer asked for before is not remembered after. */
-  let forgettings = 0;
 
   function recall(key: string): Yes | Denied | undefined {
     const nowMs = now();
     const yes = yeses.get(key);
-    if (yes !== undefined && nowMs < yes.endsAtMs && nowMs - yes.sinceMs < maxAgeMs(yes.answer)) {
+    if (yes !== undefined && holds(yes, nowMs) && nowMs - yes.sinceMs < maxAgeMs(yes.answer)) {
       observe('hit');
       return yes.answer;
     }
     const denial = denials.get(key);
-    if (denial !== undefined && nowMs < denial.endsAtMs) {
+    if (denial !== undefined && holds(denial, nowMs)) {
       observe('denied_hit');
       return denial.answer;
     }
@@ -94,7 +97,8 @@ export function createReviewCache<Yes extends object>(options: ReviewCacheOption
 
   function recallStale(key: string): Yes | undefined {
     const entry = yeses.get(key);
-    if (entry === undefined || now() >= entry.staleUntilMs) return undefined;
+    const nowMs = now();
+    if (entry === undefined || nowMs < entry.sinceMs || nowMs >= entry.staleUntilMs) return undefined;
     observe('stale');
     return entry.answer;
   }
@@ -123,15 +127,16 @@ export function createReviewCache<Yes extends object>(options: ReviewCacheOption
   }
 
   async function fly(key: string, review: () => Promise<Yes | Denied>): Promise<Yes | Denied> {
-    const askedAt = forgettings;
     asked += 1;
     const question = asked;
     const flight: Flight<Yes> = {};
     pending.set(key, flight);
     try {
       const answer = await review();
-      tell(question, false);
-      if (askedAt === forgettings) remember(key, answer);
+      // A denial may have been found without asking the dependency (a forged signature): it says nothing of it.
+      if (!isDenied(answer)) tell(question, false);
+      // Not what was asked before it was told to be forgotten.
+      if (pending.get(key) === flight) remember(key, answer);
       return answer;
     } catch (error) {
       // Refused *us* (misconfigured), or a bug: nothing stale may hide that.
@@ -171,7 +176,6 @@ export function createReviewCache<Yes extends object>(options: ReviewCacheOption
       return stale;
     },
     forget(matches) {
-      forgettings += 1;
       // Who asks from now on must not be told what was asked before.
       for (const key of pending.keys()) if (matches(key)) pending.delete(key);
       for (const entries of [yeses, denials]) {

@@ -25,6 +25,8 @@ export interface SignatureVerifier {
   readonly verify: VerifySignature;
   /** The issuers that the API server names; undefined until that is known. */
   readonly issuers: () => readonly string[] | undefined;
+  /** Whether a key of that id is among those that are known. */
+  readonly isOwnKey: (id: string) => boolean;
   /** Reads keys and issuer now, or joins who does. For the start; never throws, see `fault`. */
   readonly refresh: () => Promise<void>;
   /** Why keys or issuer can't be had; undefined when they were had the last time. */
@@ -39,7 +41,7 @@ interface Keys {
 
 /**
  * Signatures by the API server's own keys (`/openid/v1/jwks`), which are read again every five minutes and when a
- * token names a key that is not among them: once a second at most, and whoever comes within that second waits
+ * token names a key that is not among them: ten times a second at most, and whoever comes in between waits
  * for the next look together. Needs `get` on the non-resource URLs `/openid/v1/jwks` and
  * `/.well-known/openid-configuration` (ClusterRole `system:service-account-issuer-discovery`, bound to all
  * ServiceAccounts by default).
@@ -71,6 +73,7 @@ export function createSignatureVerifier(options: SignatureVerifierOptions): Sign
       return keys.ids.has(id) ? verifyBy(keys, text) : 'invalid';
     },
     issuers: () => source.current()?.issuers,
+    isOwnKey: (id) => source.current()?.ids.has(id) === true,
     refresh: async () => {
       await (source.pending() ?? source.next());
     },

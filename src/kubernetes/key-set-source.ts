@@ -13,7 +13,7 @@ export interface KeySetSource<Keys> {
   /** What is being fetched at this moment, if anything is. */
   readonly pending: () => Promise<Keys | undefined> | undefined;
   /**
-   * Keys of a fetch that begins after this call, at once or when the last one is a second old; all who call
+   * Keys of a fetch that begins after this call, at once or when the last one is long enough ago; all who call
    * before it begins share it. Undefined: it failed.
    */
   readonly next: () => Promise<Keys | undefined>;
@@ -21,8 +21,11 @@ export interface KeySetSource<Keys> {
   readonly fault: () => DependencyError | undefined;
 }
 
-/** However many unknown keys are named: one fetch in this time. */
-const intervalMs = 1_000;
+/**
+ * However many unknown keys are named: one fetch in this time. Well below the deadline of a Check, so that whoever
+ * names one is told in time that it is none.
+ */
+const intervalMs = 100;
 const refreshMs = 5 * 60_000;
 const retryMs = 10_000;
 
@@ -61,7 +64,8 @@ export function createKeySetSource<Keys>(options: KeySetSourceOptions<Keys>): Ke
 
   async function beginInTime(): Promise<Keys | undefined> {
     await pending;
-    const waitMs = begunAtMs + intervalMs - now();
+    // A clock that was set back must not make it longer.
+    const waitMs = Math.min(intervalMs, begunAtMs + intervalMs - now());
     if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
     return begin();
   }

@@ -25,7 +25,7 @@ export function parsePolicyFile(text: string, options: PolicyOptions): ParsedPol
   const read = readYaml(text);
   const broken = mistakesOf(read, '');
   if (broken.length > 0) return { valid: false, mistakes: broken };
-  const content = contentOf(read);
+  const content = read.content;
   if (isMap(read.yaml.contents)) return createParsedPolicy(content, options, (path) => lineOf(read, path));
   return createParsedPolicy({ tiers: content }, options, (path) =>
     path[0] === 'tiers' ? lineOf(read, path.slice(1)) : undefined,
@@ -35,23 +35,30 @@ export function parsePolicyFile(text: string, options: PolicyOptions): ParsedPol
 interface ReadYaml {
   readonly yaml: Document.Parsed;
   readonly lines: LineCounter;
+  /** As plain data; undefined where `fault` says why not. */
+  readonly content: unknown;
+  readonly fault: string | undefined;
 }
 
 function readYaml(text: string): ReadYaml {
   const lines = new LineCounter();
-  return { yaml: parseDocument(text, { lineCounter: lines, uniqueKeys: true }), lines };
+  const yaml = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
+  try {
+    return { yaml, lines, content: yaml.toJS(), fault: undefined };
+  } catch (error) {
+    // An alias without its anchor, as `[*-users]` without quotes is one, is no error of the parser's yet.
+    return { yaml, lines, content: undefined, fault: error instanceof Error ? error.message : String(error) };
+  }
 }
 
-function mistakesOf({ yaml, lines }: ReadYaml, path: string): readonly PolicyMistake[] {
-  return yaml.errors.map(({ message, pos }) => ({
+function mistakesOf({ yaml, lines, fault }: ReadYaml, path: string): readonly PolicyMistake[] {
+  const mistakes = yaml.errors.map(({ message, pos }) => ({
     path,
     line: lines.linePos(pos[0]).line,
     message: message.split('\n')[0] ?? message,
   }));
-}
-
-function contentOf({ yaml }: ReadYaml): unknown {
-  return yaml.toJS();
+  if (mistakes.length > 0 || fault === undefined) return mistakes;
+  return [{ path, message: `${fault}; a text with * needs quotes` }];
 }
 
 /** A key that is missing has no line of its own: its nearest parent's is said. */
@@ -78,20 +85,17 @@ export function parsePolicyConfigMap(
   const broken = [...mistakesOf(texts.tiers, 'tiers'), ...mistakesOf(texts.capacity, 'capacity')];
   if (broken.length > 0) return { valid: false, mistakes: broken };
   // A list is the tiers; a map under the key `tiers` has them under that name once more.
-  const list = contentOf(texts.tiers);
+  const list = texts.tiers.content;
   const content = isMap(texts.tiers.yaml.contents) ? list : { tiers: list };
   const isTwice = typeof content === 'object' && content !== null && 'capacity' in content;
   if (isTwice) {
     const message = 'stands both in the key capacity and in the key tiers of the ConfigMap';
     return { valid: false, mistakes: [{ path: 'capacity', message }] };
   }
-  return createParsedPolicy(
-    { ...(content as object), capacity: contentOf(texts.capacity) },
-    options,
-    (path) =>
-      path[0] === 'capacity'
-        ? lineOf(texts.capacity, path.slice(1))
-        : lineOf(texts.tiers, isMap(texts.tiers.yaml.contents) ? path : path.slice(1)),
+  return createParsedPolicy({ ...(content as object), capacity: texts.capacity.content }, options, (path) =>
+    path[0] === 'capacity'
+      ? lineOf(texts.capacity, path.slice(1))
+      : lineOf(texts.tiers, isMap(texts.tiers.yaml.contents) ? path : path.slice(1)),
   );
 }
 

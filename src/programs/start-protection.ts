@@ -27,6 +27,7 @@ export async function startDeniedList({
   const { source } = config.policy;
   const namespace = (source.kind === 'configMap' ? source.namespace : undefined) ?? client.namespace;
   if (namespace === undefined) {
+    list.doWithout();
     health.ready('deniedList', 'there is none: this process has no namespace');
     return { checkDenied: list.check, settled: () => Promise.resolve() };
   }
@@ -54,7 +55,11 @@ export async function startDeniedList({
         namespace,
         onList: take,
         onHeard: report.onHeard,
-        onPhase: (state) => report.onPhase(namespace, state),
+        onPhase(state) {
+          // Not granted: there is no list, as /readyz says.
+          if (state.phase === 'refused') list.doWithout();
+          report.onPhase(namespace, state);
+        },
       }),
     stop: (started) => started.stop(),
   });

@@ -25,6 +25,13 @@ function setUp() {
 }
 
 describe('the list of tiergate deny', () => {
+  it('can not be told before it was had for the first time, or is known not to be readable', () => {
+    const { list } = setUp();
+    expect(list.check(principal, 'alice@example.com')).toMatchObject({ reason: 'identity_unavailable' });
+    list.doWithout();
+    expect(list.check(principal, 'alice@example.com')).toBe(principal);
+  });
+
   it.each([
     ['user', 'alice@example.com'],
     ['user', principal.username],

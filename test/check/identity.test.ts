@@ -26,10 +26,11 @@ type Answer = ReviewedUser | ReturnType<typeof denied> | Error | 'hang';
 interface SetUp {
   readonly opaqueTokens?: boolean;
   readonly issuersKnown?: boolean;
+  readonly ownKey?: string;
   readonly signature?: Awaited<ReturnType<VerifySignature>>;
 }
 
-function setUp({ opaqueTokens = false, issuersKnown = true, signature }: SetUp = {}) {
+function setUp({ opaqueTokens = false, issuersKnown = true, ownKey, signature }: SetUp = {}) {
   const clock = createManualClock();
   const asked: Secret[] = [];
   let answer: Answer = alice;
@@ -47,6 +48,7 @@ function setUp({ opaqueTokens = false, issuersKnown = true, signature }: SetUp =
     screen: {
       audience: 'gw-sa',
       issuers: () => (issuersKnown ? ['https://cluster.example'] : undefined),
+      isOwnKey: (id) => id === ownKey,
       opaqueTokens,
     },
     ...(signature !== undefined && { verifySignature: () => Promise.resolve(signature) }),
@@ -151,6 +153,11 @@ describe('the identity of a token', () => {
     expect(await reasonOf(identify(unsignedJwt(claims({ iss: 'https://elsewhere.example' }))))).toBe(
       'passed',
     );
+  });
+
+  it('leaves a token of an own key to the signature check, whatever issuer it names', async () => {
+    const { identify, claims } = setUp({ ownKey: 'k' });
+    expect(await reasonOf(identify(unsignedJwt(claims({ iss: 'https://before.example' }))))).toBe('passed');
   });
 
   it('keeps forged tokens from the TokenReview, and asks when the keys are not known', async () => {

@@ -213,6 +213,33 @@ describe('a review cache', () => {
     expect(await cache.ask('other', () => Promise.resolve(no))).toBe(no);
   });
 
+  it('remembers an answer though something else was forgotten meanwhile', async () => {
+    const { cache } = setUp();
+    const { review, flights } = manualReview();
+    const asked = cache.ask('kept', review);
+    cache.forget((key) => key === 'other');
+    flights[0]?.answer({ name: 'alice' });
+    await asked;
+    expect(cache.recall('kept')).toEqual({ name: 'alice' });
+  });
+
+  it('does not live longer because a clock was set back', async () => {
+    const { cache, clock } = setUp();
+    await cache.ask('k', () => Promise.resolve({ name: 'alice' }));
+    clock.advance(-3_600_000);
+    expect(cache.recall('k')).toBeUndefined();
+    expect(cache.recallStale('k')).toBeUndefined();
+  });
+
+  it('goes on without waiting in an outage, though a denial needed nobody to be asked', async () => {
+    const { cache, clock } = setUp();
+    await cache.ask('k', () => Promise.resolve({ name: 'alice' }));
+    clock.advance(60_000);
+    await cache.ask('k', () => Promise.reject(outage));
+    await cache.ask('forged', () => Promise.resolve(no));
+    expect(cache.ask('k', () => new Promise(() => undefined))).toEqual({ name: 'alice' });
+  });
+
   it('holds no more than it may, and says what it pushes out', async () => {
     const { cache, events } = setUp({ maxEntries: 2 });
     for (const name of ['a', 'b', 'c']) await cache.ask(name, () => Promise.resolve({ name }));
