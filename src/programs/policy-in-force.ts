@@ -72,7 +72,7 @@ export function createPolicyInForce(first: Policy, observers: PolicyObservers): 
   };
 }
 
-export function wordsOfMistakes(mistakes: readonly PolicyMistake[]): string {
+function wordsOfMistakes(mistakes: readonly PolicyMistake[]): string {
   const words = mistakes.slice(0, mistakesInWords).map(({ path, line, message }) => {
     const where = [...(line === undefined ? [] : [`line ${line}`]), ...(path === '' ? [] : [path])].join(
       ', ',

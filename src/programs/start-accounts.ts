@@ -51,7 +51,12 @@ export async function startAccounts(policy: PolicySource, parts: WatchParts): Pr
       }),
     stop: (started) => started.stop(),
   });
-  policy.onChange((next) => store.setNamespaces(namespacesOf(next)));
+  policy.onChange((next) => {
+    const namespaces = namespacesOf(next);
+    store.setNamespaces(namespaces);
+    reports.serviceaccounts.keepOnly(namespaces);
+    reports.secrets.keepOnly(namespaces);
+  });
   return {
     ...store,
     async settled() {

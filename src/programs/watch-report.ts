@@ -19,6 +19,8 @@ export interface WatchReport {
   readonly onHeard: () => void;
   /** `place` is what tells a watch of this part from its others: a namespace, or a kind. */
   readonly onPhase: (place: string, state: WatchState) => void;
+  /** Watches of any other place were ended, and say nothing any more. */
+  readonly keepOnly: (places: readonly string[]) => void;
   /** From now on the part counts as ready, or as degraded: every watch had its first answer. */
   readonly settled: () => void;
 }
@@ -56,6 +58,10 @@ export function createWatchReport(options: WatchReportOptions): WatchReport {
   }));
 
   return {
+    keepOnly(places) {
+      for (const place of stateByPlace.keys()) if (!places.includes(place)) stateByPlace.delete(place);
+      tellHealth();
+    },
     onHeard() {
       heardAtMs = Date.now();
       observer.heard();
