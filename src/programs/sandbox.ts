@@ -11,7 +11,14 @@ import type { Lifecycle } from '../process/lifecycle.ts';
 import { runProgram } from '../process/run-program.ts';
 import { createKubernetesApi, type KubernetesApi } from '../sandbox/kubernetes-api/server.ts';
 import { createModelServer } from '../sandbox/model-server.ts';
-import { issueExpiredToken, ownUsers, sandboxPolicy, sandboxUsers, seedCluster } from '../sandbox/seed.ts';
+import {
+  issueExpiredToken,
+  ownUsers,
+  sandboxPolicy,
+  sandboxUsers,
+  seedCluster,
+  publishModels,
+} from '../sandbox/seed.ts';
 import { startText } from '../sandbox/start-text.ts';
 import { createSecret } from '../secret.ts';
 import { startAuthorizer } from './authorizer.ts';
@@ -163,9 +170,11 @@ async function start(
     modelPort,
     issuerPort: Number(new URL(issuer.url).port),
   });
+  const gatewayUrl = `http://127.0.0.1:${gateway.port}`;
+  publishModels(api, gatewayUrl);
   io.out(
     startText({
-      gatewayUrl: `http://127.0.0.1:${gateway.port}`,
+      gatewayUrl,
       gateway: gateway.words,
       grpcAddress: authorizer.grpcAddress,
       opsUrl: authorizer.opsUrl,

@@ -95,6 +95,23 @@ function tierObjects(instance: string, tier: string): readonly NamedManifest[] {
   return [namespaceNamed(namespace, labels), ...tierRights(namespace)];
 }
 
+/** Says of every model that it is ready, and where: what its controller does in an installation. */
+export function publishModels(api: KubernetesApi, gatewayUrl: string): void {
+  for (const { name } of models) {
+    api.apply({
+      apiVersion: 'serving.kserve.io/v1alpha1',
+      kind: 'LLMInferenceService',
+      metadata: { name, namespace: modelNamespace },
+      spec: { model: { name } },
+      status: {
+        observedGeneration: 1,
+        url: `${gatewayUrl}/${modelNamespace}/${name}`,
+        conditions: [{ type: 'Ready', status: 'True' }],
+      },
+    });
+  }
+}
+
 function namespaceNamed(name: string, labels: Readonly<Record<string, string>> = {}): NamedManifest {
   return { apiVersion: 'v1', kind: 'Namespace', metadata: { name, labels } };
 }
@@ -135,7 +152,6 @@ function modelObjects(
       kind: 'LLMInferenceService',
       metadata: { name, namespace: modelNamespace },
       spec: { model: { name } },
-      status: { conditions: [{ type: 'Ready', status: 'True' }] },
     },
     role(modelNamespace, access, [
       {

@@ -29,6 +29,7 @@ export function startText(options: StartTextOptions): string {
 tiergate sandbox: everything on this machine, nothing kept.
 
   gateway     ${gatewayUrl} (${gateway})
+  token API   ${gatewayUrl}/maas-api/docs
   authorizer  ${grpcAddress} (gRPC, ext_authz v3)
   probes      ${opsUrl}/readyz, ${opsUrl}/metrics
   cluster     ${kubernetesUrl} (embedded Kubernetes API)

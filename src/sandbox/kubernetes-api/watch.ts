@@ -31,6 +31,8 @@ export interface WatchOptions {
 
 /** The real server picks 30 to 60 minutes at random for a client that names no time. */
 const defaultTimeoutSeconds = 1800;
+/** Silence tells a client that its watch is dead; a bookmark tells it that nothing has happened. */
+const bookmarkEveryMs = 60_000;
 /** An upper bound for what setTimeout can count. */
 const maxTimeoutSeconds = 86_400;
 
@@ -38,7 +40,7 @@ const maxTimeoutSeconds = 86_400;
  * Reads what a watch is asked for (`resourceVersion`, `sendInitialEvents`, `allowWatchBookmarks`,
  * `timeoutSeconds`; "Kubernetes API Concepts"); throws a StatusError (400, 422) for what can't be. A version
  * that has left the history is no such error: the stream then is one ERROR event, 410 Expired. Bookmarks are
- * sent at the end of the initial events and at the end of the time, not every minute as by the real server.
+ * sent at the end of the initial events, every minute as by the real server, and at the end of the time.
  */
 export function openWatch({ store, resource, namespace, representation, query }: WatchOptions): Watch {
   const matches = readSelector(query);
@@ -70,16 +72,22 @@ export function openWatch({ store, resource, namespace, representation, query }:
     }
     past.forEach(sendChange);
     const unsubscribe = store.subscribe(sendChange);
-    const timer = setTimeout(() => {
-      if (wantsBookmarks)
-        send({ type: 'BOOKMARK', object: bookmark(resource, store.revision(), representation) });
-      unsubscribe();
-      end();
-    }, timeoutMs);
-    return () => {
+    const sendBookmark = () => {
+      if (!wantsBookmarks) return;
+      send({ type: 'BOOKMARK', object: bookmark(resource, store.revision(), representation) });
+    };
+    const bookmarks = setInterval(sendBookmark, bookmarkEveryMs);
+    const leave = () => {
       clearTimeout(timer);
+      clearInterval(bookmarks);
       unsubscribe();
     };
+    const timer = setTimeout(() => {
+      sendBookmark();
+      leave();
+      end();
+    }, timeoutMs);
+    return leave;
   };
 }
 
