@@ -1,7 +1,10 @@
-import { DependencyError } from '../dependency-error.ts';
-import type { Policy, Tier, WindowLimit } from '../policy/policy.ts';
+import { DependencyError, isDependencyError } from '../dependency-error.ts';
+import type { Policy, Tier } from '../policy/policy.ts';
+import { type ClaimPart, createPartsOf } from './charges.ts';
+import { createClaimParts, type PartsDecision } from './claim-parts.ts';
 import { bounded } from './deadline.ts';
-import type { Consume, Decision, WindowState } from './limit.ts';
+import type { Charge, Consume, WindowState } from './limit.ts';
+import type { Settle } from './settlement.ts';
 
 /** What a gateway asks about: ordered entries that name a counter, and the units it wants. */
 export interface Descriptor {
@@ -17,7 +20,9 @@ export type DescriptorFault =
   | 'entry_repeated'
   | 'user_missing'
   | 'tier_missing'
-  | 'tier_unknown';
+  | 'tier_unknown'
+  | 'model_missing'
+  | 'group_missing';
 
 export type DescriptorVerdict =
   | {
@@ -32,6 +37,9 @@ export type DescriptorVerdict =
 export interface LimitDescriptorsOptions {
   readonly policy: () => Policy;
   readonly consume: Consume;
+  readonly settle: Settle;
+  /** What is charged must be nameable to be taken back. */
+  readonly newId: () => string;
   /** Epoch milliseconds. */
   readonly now: () => number;
 }
@@ -50,64 +58,99 @@ export type LimitDescriptors = (
 export const ourDomain = 'tiergate';
 
 /**
- * Entries → limits: `user` is the subject, `tier` a tier of the policy document, `model` may say which model is
- * meant; nothing else, each once. The counters are those of Check, so that whoever asks both for one request
- * charges it twice.
+ * Entries → limits: `user` is the subject, `tier` a tier of the policy document, `model` (`namespace/name`) and `group` what
+ * narrower limits are told by: needed where the document has such limits, and nothing else, each once. The counters are
+ * those of Check, so that whoever asks both for one request charges it twice.
  *
  * Whoever can not be found is not within a limit: an entry that a gateway forgot must never make anybody unlimited,
  * whatever the gateway does with errors.
  */
 export function createLimitDescriptors(options: LimitDescriptorsOptions): LimitDescriptors {
-  const { policy, consume, now } = options;
+  const { policy, settle, newId, now } = options;
+  const partsOf = createPartsOf(policy);
+  const claimParts = createClaimParts(options);
 
-  async function decide(counter: NamedCounter, units: number, deadlineAtMs: number): Promise<Decision> {
-    const { subject, tier } = counter;
-    const charges = requestWindows(tier).map((window) => ({ window, cost: units }));
-    if (charges.length === 0) return unlimited;
-    const { onStoreUnavailable } = tier;
-    // A gateway does not say which of its requests it asks for: no id, and a call that is repeated charges again.
-    const decision = consume({ subject, id: '', charges, deadlineAtMs, onStoreUnavailable });
+  async function claim(
+    { counter, units }: Claimed,
+    id: string,
+    deadlineAtMs: number,
+  ): Promise<PartsDecision> {
+    const { subject, tier, model, group } = counter;
+    const groups = () => (group === '' ? [] : [group]);
+    const parts = partsOf({ subject, tier, model, groups })
+      .map(
+        (part): ClaimPart => ({
+          bearer: part.bearer,
+          subject: part.subject,
+          charges: chargesOf(part, units),
+        }),
+      )
+      .filter(({ charges }) => charges.length > 0);
+    if (parts.length === 0) return unlimited;
+    const decision = claimParts({ parts, id, deadlineAtMs, onStoreUnavailable: tier.onStoreUnavailable });
     if (!(decision instanceof Promise)) return decision;
     return bounded(decision, deadlineAtMs, now(), () => {
       throw new DependencyError('counters', 'timeout');
     });
   }
 
+  /** Nobody waits for it; what can not be taken back stays charged. */
+  function takeBack({ counter }: Claimed, id: string): void {
+    const { subject, tier, model, group } = counter;
+    const groups = () => (group === '' ? [] : [group]);
+    for (const part of partsOf({ subject, tier, model, groups })) {
+      Promise.resolve()
+        .then(() => settle({ subject: part.subject, id, used: 'nothing' }))
+        .catch(ignoreDependency);
+    }
+  }
+
   return async (domain, descriptors, deadlineAtMs) => {
     const named = descriptors.map((descriptor) => readCounter(policy(), domain, descriptor));
-    /** One claim for each counter, so that descriptors of the same one can not fit singly and not together. */
-    const claims = new Map<string, Claimed>();
-    for (const [index, counter] of named.entries()) {
-      if (typeof counter === 'string') continue;
-      const units = (claims.get(counter.key)?.units ?? 0) + (descriptors[index]?.units ?? 0);
-      claims.set(counter.key, { counter, units: Math.min(units, mostUnits) });
+    const claims = claimsOf(named, descriptors);
+    // Nothing may be charged when a descriptor names nothing: then all are only looked at.
+    const isLook = named.some((counter) => typeof counter === 'string');
+    const asked = await Promise.all(
+      claims.map(async (claimed) => {
+        const id = newId();
+        const made = await claim(isLook ? { ...claimed, units: 0 } : claimed, id, deadlineAtMs).catch(
+          asFault,
+        );
+        return { claimed, id, made };
+      }),
+    );
+    const isWhole = asked.every(({ made }) => !('fault' in made) && made.admitted);
+    if (!isWhole && !isLook) {
+      for (const { claimed, id, made } of asked) if ('fault' in made || made.admitted) takeBack(claimed, id);
     }
-    const isRefused = named.some((counter) => typeof counter === 'string');
-    const ask = async (isCharged: boolean): Promise<ReadonlyMap<string, Decision>> =>
-      new Map(
-        await Promise.all(
-          [...claims].map(async ([key, { counter, units }]): Promise<[string, Decision]> => {
-            const decision = await decide(counter, isCharged ? units : 0, deadlineAtMs);
-            return [key, isCharged ? decision : foreseen(decision, units)];
-          }),
-        ),
-      );
-    // With several counters, all are looked at before one is charged: they may live on different servers.
-    let decisions = isRefused || claims.size > 1 ? await ask(false) : await ask(true);
-    const wouldPass = !isRefused && [...decisions.values()].every(({ admitted }) => admitted);
-    if (wouldPass && claims.size > 1) decisions = await ask(true);
+    const verdicts = new Map<string, DescriptorVerdict>();
+    for (const { claimed, made } of asked) {
+      if ('fault' in made) throw made.fault;
+      const decision = isLook ? foreseen(made, claimed.units) : isWhole ? made : taken(made, claimed.units);
+      const { admitted, windows, retryAfterMs } = decision;
+      verdicts.set(claimed.counter.key, { within: admitted, windows, retryAfterMs });
+    }
     return named.map((counter) => {
       if (typeof counter === 'string') return { within: false, fault: counter };
-      const { admitted = false, windows = [], retryAfterMs } = decisions.get(counter.key) ?? {};
-      return { within: admitted, windows, retryAfterMs };
+      return verdicts.get(counter.key) ?? { within: false, fault: 'user_missing' };
     });
   };
+}
+
+/** Units of a gateway's calls are requests. */
+function chargesOf({ charges }: ClaimPart, units: number): readonly Charge[] {
+  return charges
+    .filter(({ window }) => window.unit === 'requests')
+    .map(({ window, cost }) => ({ window, cost: Math.min(cost * units, mostUnits) }));
 }
 
 interface NamedCounter {
   readonly key: string;
   readonly subject: string;
   readonly tier: Tier;
+  /** Empty where no limit asks for it. */
+  readonly model: string;
+  readonly group: string;
 }
 
 interface Claimed {
@@ -115,12 +158,39 @@ interface Claimed {
   readonly units: number;
 }
 
-const unlimited: Decision = { admitted: true, windows: [], retryAfterMs: undefined };
+const unlimited: PartsDecision = {
+  admitted: true,
+  windows: [],
+  retryAfterMs: undefined,
+  deniedBy: undefined,
+};
+
+/** One claim for each counter, so that descriptors of the same one can not fit singly and not together. */
+function claimsOf(
+  named: readonly (NamedCounter | DescriptorFault)[],
+  descriptors: readonly Descriptor[],
+): readonly Claimed[] {
+  const claims = new Map<string, Claimed>();
+  for (const [index, counter] of named.entries()) {
+    if (typeof counter === 'string') continue;
+    const units = (claims.get(counter.key)?.units ?? 0) + (descriptors[index]?.units ?? 0);
+    claims.set(counter.key, { counter, units: Math.min(units, mostUnits) });
+  }
+  return [...claims.values()];
+}
+
+function asFault(error: unknown): { readonly fault: unknown } {
+  return { fault: error };
+}
+
+function ignoreDependency(error: unknown): void {
+  if (!isDependencyError(error)) throw error;
+}
 
 /** Above every limit, and far from where doubles lose whole numbers. */
 export const mostUnits = 2 ** 45;
 
-const knownEntries: ReadonlySet<string> = new Set(['user', 'tier', 'model']);
+const knownEntries: ReadonlySet<string> = new Set(['user', 'tier', 'model', 'group']);
 
 function readCounter(
   policy: Policy,
@@ -137,16 +207,15 @@ function readCounter(
   if (tierName === '') return 'tier_missing';
   const tier = policy.tiers.find(({ name }) => name === tierName);
   if (tier === undefined) return 'tier_unknown';
-  return { key: JSON.stringify([subject, tier.name]), subject, tier };
+  const model = found.get('model') ?? '';
+  const group = found.get('group') ?? '';
+  if (model === '' && (tier.models.length > 0 || policy.capacity.length > 0)) return 'model_missing';
+  if (group === '' && tier.shared !== undefined) return 'group_missing';
+  return { key: JSON.stringify([subject, tier.name, model, group]), subject, tier, model, group };
 }
 
-/** Units of a gateway's calls are requests. */
-function requestWindows({ windows }: Tier): readonly WindowLimit[] {
-  return windows.filter(({ unit }) => unit === 'requests');
-}
-
-/** What a look says of units that were not asked for yet. */
-function foreseen(decision: Decision, units: number): Decision {
+/** What a look says of units that were not asked for. */
+function foreseen(decision: PartsDecision, units: number): PartsDecision {
   const windows = decision.windows.map((state) => ({
     ...state,
     exceeded: units > 0 && state.remaining < units,
@@ -154,8 +223,19 @@ function foreseen(decision: Decision, units: number): Decision {
   const binding = windows.filter(({ exceeded, window }) => exceeded && window.mode === 'enforce');
   const canFit = binding.every(({ window }) => window.limit >= units);
   return {
+    ...decision,
     admitted: decision.admitted && binding.length === 0,
     windows,
     retryAfterMs: canFit ? Math.max(0, ...binding.map(({ resetAfterMs }) => resetAfterMs)) : undefined,
   };
+}
+
+/** Windows as they stand once an admitted claim is taken back. */
+function taken(decision: PartsDecision, units: number): PartsDecision {
+  if (!decision.admitted) return decision;
+  const windows = decision.windows.map((state) => ({
+    ...state,
+    remaining: Math.min(state.window.limit, state.remaining + units),
+  }));
+  return { ...decision, windows };
 }

@@ -25,7 +25,7 @@ const capacityScope = 'capacity';
 /** Typed, and refused in words until they are built: a limit that is silently ignored is no limit. */
 const notBuiltYet = ['tokens', 'inputTokens', 'outputTokens', 'concurrency'] as const;
 
-type TierLimits = Pick<Tier, 'windows' | 'models' | 'shared'>;
+type TierLimits = Pick<Tier, 'windows' | 'models' | 'shared' | 'concurrency'>;
 
 const unlimited: TierLimits = { windows: [], models: [], shared: undefined };
 
@@ -44,11 +44,12 @@ export function limitsOf(
   if (limits === 'unlimited') return unlimited;
 
   const place = { title: `Tier ${tier.name}`, isShadow: tier.mode === 'shadow', findings };
-  const { requests, models, shared, ...others } = limits;
+  const { requests, models, shared, concurrency, ...others } = limits;
   const own = requests === 'unlimited' ? others : { ...others, requests };
   const windows = windowsOf(own, { ...place, path, scope: '*' });
   if (windows.length === 0 && requests !== 'unlimited') {
-    const word = models === undefined && shared === undefined ? 'limits' : 'requests';
+    const isBare = models === undefined && shared === undefined && concurrency === undefined;
+    const word = isBare ? 'limits' : 'requests';
     findings.report(path, `hold no window: write ${word}: unlimited if that is meant`);
   }
   return {
@@ -58,6 +59,9 @@ export function limitsOf(
         modelLimitsOf(pattern, document, windows, { ...place, path: [...path, 'models', pattern] }),
       ),
     ),
+    ...(concurrency !== undefined && {
+      concurrency: { limit: concurrency, mode: tier.mode },
+    }),
     shared: shared && sharedOf(shared, { ...place, path: [...path, 'shared'] }),
   };
 }

@@ -73,6 +73,11 @@ export const limitsSchema = orUnlimited(
   z.strictObject({
     ...windowsByUnit,
     requests: orUnlimited(windows).optional(),
+    concurrency: z
+      .int({ error: 'must be a whole number' })
+      .min(1, { error: 'must be at least 1' })
+      .max(100_000, { error: 'must be at most 100000' })
+      .optional(),
     models: z.record(z.string(), modelLimits).optional(),
     shared: z
       .strictObject({ by: z.string({ error: 'is needed: group: and a pattern' }), ...windowsByUnit })

@@ -29,7 +29,13 @@ const server = z.strictObject({ cert: filePath, key: filePath, clientCa: filePat
 
 const listeners = z
   .strictObject({
-    grpc: z.strictObject({ address: listenAddress.prefault('0.0.0.0:9090'), tls: server }).prefault({}),
+    grpc: z
+      .strictObject({
+        address: listenAddress.prefault('0.0.0.0:9090'),
+        tls: server,
+        trust: listOf(network).default(['127.0.0.0/8', '::1']),
+      })
+      .prefault({}),
     http: z
       .strictObject({
         address: listenAddress.prefault('0.0.0.0:9092'),
@@ -129,7 +135,9 @@ const limits = z
     store: oneOf('redis', 'memory').default('redis'),
     onStoreUnavailable: oneOf('local', 'deny', 'allow').default('local'),
     expectedReplicas: wholeNumber(1, 10_000).default(1),
+    slotLease: duration(1000, 86_400_000, 'from 1s to 24h').prefault('15m'),
   })
+  .transform(({ slotLease, ...rest }) => ({ ...rest, slotLeaseMs: slotLease }))
   .prefault({});
 
 /** The port has at most 65535 for a value. */

@@ -1,5 +1,5 @@
 import type { Check } from '../check/check.ts';
-import { createEnvoyServer, type EnvoyServer } from '../envoy/server.ts';
+import { createEnvoyServer, type EnvoyServer, type GrpcService } from '../envoy/server.ts';
 import { warnAboutAudience } from '../kubernetes/audience-warning.ts';
 import { createKubernetesClient, type KubernetesClient } from '../kubernetes/client.ts';
 import { type Connection, loadConnection } from '../kubernetes/connection.ts';
@@ -8,6 +8,7 @@ import type { Policy } from '../policy/policy.ts';
 import { createDecisionLog } from '../process/decision-log.ts';
 import { formatListenAddress } from '../process/listen-address.ts';
 import { createMetrics, type Metrics } from '../process/metrics.ts';
+import { createTransportMetrics } from '../process/transport-metrics.ts';
 import { startTracing, traceHeaders, type Tracing } from '../process/tracing.ts';
 import { type AuthorizerHealth, createHealth, startOps, wordsOf } from './authorizer-health.ts';
 import { connectCounters, type Counters } from './connect-counters.ts';
@@ -20,6 +21,7 @@ import { startAccounts } from './start-accounts.ts';
 import { type RbacPart, startDeniedList, startRbac } from './start-protection.ts';
 import { packageVersion, runServer, type ServerContext } from './run-server.ts';
 import { headersRead, wireCheck } from './wire-check.ts';
+import { wireTransport } from './wire-transport.ts';
 
 /** `tiergate authorizer`: what Envoy asks about every request. */
 export const authorizer: Program = (args, io) =>
@@ -86,6 +88,7 @@ export async function startAuthorizer(
   const tracing = await startTraces(context);
   const keys = config.credential.jwks ? createSignatureVerifier({ client }) : undefined;
 
+  const transportMetrics = createTransportMetrics(metrics.registry);
   const denied = await startDeniedList(watches);
   let rbac: RbacPart | undefined;
   const { check, accessChanged } = wireCheck({
@@ -98,17 +101,26 @@ export async function startAuthorizer(
     isRbacDown: () => rbac?.isDown() === true,
     counters: tracedCounters(counters, tracing),
     metrics,
+    observeSlot: transportMetrics.observeSlot,
     tracing,
     health,
   });
   rbac = await startRbac(watches, accessChanged);
-  const server = createDoor(tracing?.traced(check) ?? check, context, metrics);
+  const transport = wireTransport({
+    config,
+    policy: policy.current,
+    counters,
+    metrics: transportMetrics,
+    log: context.log,
+  });
+  const server = createDoor(tracing?.traced(check) ?? check, transport.services, context, metrics);
   const grpcAddress = await lifecycle.start({
     name: 'grpc',
     start: () => server.start(),
     async stop(_address, signal) {
       health.stopping();
       await server.stop({ drainDelayMs: sources.drainDelayMs ?? defaultDrainDelayMs, graceMs, signal });
+      await transport.settle(signal);
     },
   });
   events.listening({ listener: 'grpc', address: grpcAddress });
@@ -120,13 +132,19 @@ export async function startAuthorizer(
   return { grpcAddress, opsUrl, client, counters, policy };
 }
 
-function createDoor(check: Check, { config, log }: ServerContext, metrics: Metrics): EnvoyServer {
+function createDoor(
+  check: Check,
+  services: readonly GrpcService[],
+  { config, log }: ServerContext,
+  metrics: Metrics,
+): EnvoyServer {
   const { address, tls } = config.listeners.grpc;
   const logDecision = createDecisionLog({ mode: config.log.decisions, log, random: Math.random });
   return createEnvoyServer({
     address: formatListenAddress(address),
     tls,
     check,
+    services,
     headers: [...headersRead(config), ...(config.tracing === undefined ? [] : traceHeaders)],
     credentialHeaders: config.credential.headers,
     realm: config.instance,

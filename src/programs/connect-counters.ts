@@ -3,7 +3,10 @@ import { createLeases } from '../check/lease.ts';
 import type { Consume } from '../check/limit.ts';
 import type { ResetCounters, SetBoost } from '../check/boost.ts';
 import { createMemoryCounters } from '../check/memory-consume.ts';
+import { createMemorySlots } from '../check/memory-slots.ts';
 import type { Settle } from '../check/settlement.ts';
+import type { Slots } from '../check/slot.ts';
+import { createSlotOutage } from '../check/slot-outage.ts';
 import { createStoreOutage, tellAgainMs } from '../check/store-outage.ts';
 import type { Config } from '../process/config.ts';
 import type { Events } from '../process/events.ts';
@@ -15,9 +18,10 @@ import { readSecretFile } from '../process/secret-file.ts';
 import { createRedisBoosts } from '../redis/boosts.ts';
 import { createRedisConsume, createRedisTakeBlock } from '../redis/consume.ts';
 import { createRedisSettle } from '../redis/settle.ts';
+import { createRedisSlots } from '../redis/slots.ts';
 import { type AuthorizerPart, wordsOf } from './authorizer-health.ts';
 import { connectRedis } from './connect-redis.ts';
-import { observedClaims, observedSettle } from './observed-counters.ts';
+import { observedCall, observedClaims, observedSettle } from './observed-counters.ts';
 
 export interface CountersOptions {
   readonly config: Config;
@@ -36,6 +40,7 @@ export interface Counters {
   readonly settle: Settle;
   readonly setBoost: SetBoost;
   readonly resetCounters: ResetCounters;
+  readonly slots: Slots;
 }
 
 /** The store of the counters → the ports on it. Does not wait for Redis: started without it, the policy for outages applies. */
@@ -44,7 +49,8 @@ export async function connectCounters(options: CountersOptions): Promise<Counter
   const { redis, limits, workers } = config;
   if (redis === undefined) {
     health.ready('redis');
-    return createMemoryCounters({ now: Date.now });
+    const slots = createMemorySlots({ now: Date.now, leaseMs: limits.slotLeaseMs });
+    return { ...createMemoryCounters({ now: Date.now }), slots };
   }
   const warn = (words: string) => events.advice({ words });
   const keySecret = readSecretFile(redis.keySecretFile, warn);
@@ -101,5 +107,17 @@ export async function connectCounters(options: CountersOptions): Promise<Counter
     },
   });
   const { consume, settle } = counters;
-  return { consume, settle, ...createRedisBoosts({ connection, keySecret }) };
+  const stored = createRedisSlots({ ...of, leaseMs: limits.slotLeaseMs });
+  const slots = createSlotOutage({
+    store: {
+      take: observedCall('take_slot', stored.take, metrics),
+      release: observedCall('release_slot', stored.release, metrics),
+      giveBack: observedCall('release_slot', stored.giveBack, metrics),
+    },
+    now: Date.now,
+    leaseMs: limits.slotLeaseMs,
+    processes: limits.expectedReplicas * workers,
+    onStoreUnavailable: limits.onStoreUnavailable,
+  });
+  return { consume, settle, ...createRedisBoosts({ connection, keySecret }), slots };
 }

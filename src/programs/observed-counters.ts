@@ -45,19 +45,28 @@ export function observedClaims<C extends Claim, Answer>(
 }
 
 /** The same port, with every settlement counted and timed; nobody waits for one, so its faults are seen here. */
-export function observedSettle(settle: Settle, { observeRedis }: Metrics): Settle {
-  return async (settlement) => {
+export function observedSettle(settle: Settle, metrics: Metrics): Settle {
+  return observedCall('settle', settle, metrics);
+}
+
+/** The same port, with every call counted and timed. */
+export function observedCall<Asked, Answer>(
+  command: string,
+  call: (asked: Asked) => Answer | Promise<Answer>,
+  { observeRedis }: Metrics,
+): (asked: Asked) => Promise<Answer> {
+  return async (asked) => {
     const startedAtMs = performance.now();
     let result: RedisResult = 'bug';
     try {
-      const settled = await settle(settlement);
+      const answer = await call(asked);
       result = 'ok';
-      return settled;
+      return answer;
     } catch (error) {
       if (isDependencyError(error)) result = error.code;
       throw error;
     } finally {
-      observeRedis('settle', result, (performance.now() - startedAtMs) / 1000);
+      observeRedis(command, result, (performance.now() - startedAtMs) / 1000);
     }
   };
 }

@@ -5,6 +5,7 @@ import { createReadCredential } from '../check/credential.ts';
 import type { CheckDenied } from '../check/denied-list.ts';
 import { type AccessChanged, createForgetAccess } from '../check/forget-access.ts';
 import { createIdentify, principalLifetime } from '../check/identity.ts';
+import { createCheckConcurrency } from '../check/concurrency.ts';
 import { createCheckLimit } from '../check/limit.ts';
 import { createReadModel } from '../check/model.ts';
 import { isDenied } from '../check/outcome.ts';
@@ -24,6 +25,7 @@ import type { Config } from '../process/config.ts';
 import type { Metrics, ReviewKind, ReviewResult } from '../process/metrics.ts';
 import type { Tracing } from '../process/tracing.ts';
 import { observedReview } from '../process/observed-review.ts';
+import type { TransportMetrics } from '../process/transport-metrics.ts';
 import type { BudgetKind } from '../process/protection-metrics.ts';
 import type { AuthorizerHealth } from './authorizer-health.ts';
 import type { Counters } from './connect-counters.ts';
@@ -41,6 +43,7 @@ export interface CheckParts {
   readonly isRbacDown: () => boolean;
   readonly counters: Counters;
   readonly metrics: Metrics;
+  readonly observeSlot: TransportMetrics['observeSlot'];
   /** Absent: no traces are sent, and nothing of them is on a request's way. */
   readonly tracing?: Tracing | undefined;
   readonly health: AuthorizerHealth;
@@ -126,6 +129,7 @@ export function wireCheck(parts: CheckParts): WiredCheck {
         screen: {
           audience: identity.audience,
           issuers: () => keys?.issuers(),
+          ...(keys !== undefined && { isOwnKey: keys.isOwnKey }),
           opaqueTokens: credential.opaqueTokens,
         },
         ...(keys !== undefined && { verifySignature: keys.verify }),
@@ -155,15 +159,20 @@ export function wireCheck(parts: CheckParts): WiredCheck {
         extraKeys: access.extraKeys,
         now,
       }),
-      checkLimit: createCheckLimit({
-        policy,
-        ...counters,
-        groupsOf: ({ serviceAccount, groups }) =>
-          serviceAccount !== undefined && isTierNamespace(serviceAccount.namespace)
-            ? accounts.findGroups(serviceAccount)
-            : groups,
-        newId: randomUUID,
+      checkLimit: createCheckConcurrency({
+        slots: counters.slots,
+        checkLimit: createCheckLimit({
+          policy,
+          ...counters,
+          groupsOf: ({ serviceAccount, groups }) =>
+            serviceAccount !== undefined && isTierNamespace(serviceAccount.namespace)
+              ? accounts.findGroups(serviceAccount)
+              : groups,
+          newId: randomUUID,
+          now,
+        }),
         now,
+        observe: parts.observeSlot,
       }),
     },
     { deadlineMs: config.check.deadlineMs, now },

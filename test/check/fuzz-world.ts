@@ -1,5 +1,6 @@
 import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { createMemoryCounters } from '../../src/check/memory-consume.ts';
+import { createMemorySlots } from '../../src/check/memory-slots.ts';
 import type { Outcome } from '../../src/check/outcome.ts';
 import { DependencyError } from '../../src/dependency-error.ts';
 import { createCheckHandler } from '../../src/envoy/check-handler.ts';
@@ -237,7 +238,11 @@ export function createDoor(cluster: FuzzCluster, options: DoorOptions): Door {
         ? { denied: true, reason: 'token_revoked', detail: 'Access was withdrawn.' }
         : principal,
     isRbacDown: () => false,
-    counters: createMemoryCounters({ now: Date.now }),
+    counters: {
+      ...createMemoryCounters({ now: Date.now }),
+      slots: createMemorySlots({ now: Date.now, leaseMs: 60_000 }),
+    },
+    observeSlot: () => undefined,
     metrics: createMetrics({ version: '0', now: Date.now, processMetrics: false }),
     health: { ...health, show: () => undefined, ready: () => undefined, degraded: () => undefined },
   });

@@ -1,7 +1,8 @@
+import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { Consume } from '../../src/check/limit.ts';
 import { createLimitDescriptors, type Descriptor, mostUnits } from '../../src/check/limit-descriptors.ts';
-import { createMemoryConsume } from '../../src/check/memory-consume.ts';
+import { createMemoryCounters } from '../../src/check/memory-consume.ts';
 import { DependencyError } from '../../src/dependency-error.ts';
 import { parsePolicyFile } from '../../src/policy/parse-policy.ts';
 import { createManualClock } from '../support/manual-clock.ts';
@@ -9,6 +10,8 @@ import { createManualClock } from '../support/manual-clock.ts';
 const document = `
 - {name: free, groups: [all], limits: {requests: [{limit: 5, window: 2m}, {limit: 8, window: 1h}]}}
 - {name: staff, groups: [staff], limits: unlimited}
+- {name: team, groups: [t], limits: {requests: unlimited, shared: {by: "group:team-*", requests: [{limit: 3, window: 1m}]}}}
+- {name: narrow, groups: [n], limits: {requests: [{limit: 9, window: 1m}], models: {"llm/big-*": {requests: [{limit: 2, window: 1m}], weight: 2}}}}
 - {name: trial, groups: [trial], mode: shadow, limits: {requests: [{limit: 1, window: 1m}]}}
 `;
 
@@ -22,7 +25,9 @@ function setUp(consume?: Consume) {
   if (!parsed.valid) throw new Error(JSON.stringify(parsed.mistakes));
   const limitDescriptors = createLimitDescriptors({
     policy: () => parsed.policy,
-    consume: consume ?? createMemoryConsume({ now: clock.now }),
+    ...createMemoryCounters({ now: clock.now }),
+    ...(consume !== undefined && { consume }),
+    newId: randomUUID,
     now: clock.now,
   });
   return {
@@ -92,12 +97,25 @@ describe('descriptors', () => {
 
   it('of the same counter are added up', async () => {
     const { ask } = setUp();
-    const verdicts = await ask(descriptor(alice, 3), descriptor({ ...alice, model: 'llm/llama' }, 3));
+    const verdicts = await ask(descriptor(alice, 3), descriptor(alice, 3));
     expect(verdicts).toMatchObject([{ within: false }, { within: false }]);
     expect(await ask(descriptor(alice, 2), descriptor(alice, 3))).toMatchObject([
       { within: true, windows: [{ remaining: 0 }, {}] },
       { within: true, windows: [{ remaining: 0 }, {}] },
     ]);
+  });
+
+  it('are charged to narrower limits by model and group', async () => {
+    const { ask } = setUp();
+    const team = (user: string) => descriptor({ user, tier: 'team', group: 'team-a' });
+    for (const user of ['a', 'b', 'c']) expect(await ask(team(user))).toMatchObject([{ within: true }]);
+    expect(await ask(team('d'))).toMatchObject([{ within: false }]);
+    const big = (model: string) => descriptor({ user: 'alice', tier: 'narrow', model });
+    expect(await ask(big('llm/big-one'))).toMatchObject([
+      { within: true, windows: [{ remaining: 7 }, { remaining: 0 }] },
+    ]);
+    expect(await ask(big('llm/big-two'))).toMatchObject([{ within: false }]);
+    expect(await ask(big('llm/small'))).toMatchObject([{ within: true, windows: [{ remaining: 6 }] }]);
   });
 
   it('pass where the document says unlimited, and where it only shadows', async () => {
@@ -118,6 +136,8 @@ describe('descriptors', () => {
     ['of an unlimited tier without a user', { tier: 'staff' }, 'user_missing'],
     ['with an entry that nobody knows', { ...alice, generic_key: 'x' }, 'entry_unknown'],
     ['without entries', {}, 'user_missing'],
+    ['of a tier with teams, without a group', { user: 'alice', tier: 'team' }, 'group_missing'],
+    ['of a tier with limits of models, without one', { user: 'alice', tier: 'narrow' }, 'model_missing'],
   ])('%s are never within a limit', async (_what, entries, fault) => {
     const { ask } = setUp();
     expect(await ask(descriptor(entries, 0))).toEqual([{ within: false, fault }]);

@@ -1,9 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import { type ChannelCredentials, status } from '@grpc/grpc-js';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Consume, Decision } from '../../src/check/limit.ts';
 import { createLimitDescriptors, type DescriptorFault } from '../../src/check/limit-descriptors.ts';
-import { createMemoryConsume } from '../../src/check/memory-consume.ts';
+import { createMemoryCounters } from '../../src/check/memory-consume.ts';
 import { DependencyError } from '../../src/dependency-error.ts';
 import { createIsBelieved } from '../../src/envoy/believed-peers.ts';
 import { createRateLimitService, type RateLimitResult } from '../../src/envoy/rate-limit-service.ts';
@@ -42,7 +43,9 @@ async function setUp({ consume, trust = ['127.0.0.0/8'], channel }: SetUp = {}) 
   const service = createRateLimitService({
     limitDescriptors: createLimitDescriptors({
       policy: () => parsed.policy,
-      consume: consume ?? createMemoryConsume({ now: Date.now }),
+      ...createMemoryCounters({ now: Date.now }),
+      ...(consume !== undefined && { consume }),
+      newId: randomUUID,
       now: Date.now,
     }),
     isBelieved: createIsBelieved({ address: '127.0.0.1:0', isMutualTls: false, trust }),

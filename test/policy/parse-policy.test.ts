@@ -157,7 +157,6 @@ describe('a policy document', () => {
     ['tokens', '[{limit: 9, window: 1m}]'],
     ['inputTokens', '[{limit: 9, window: 1m}]'],
     ['outputTokens', '[{limit: 9, window: 1m}]'],
-    ['concurrency', '8'],
   ])('refuses limits.%s in words while it is not built, wherever it stands', (key, value) => {
     const requests = 'requests: [{limit: 1, window: 1m}]';
     const limits = `{${requests}, ${key}: ${value}}`;
@@ -172,10 +171,43 @@ describe('a policy document', () => {
     ]);
   });
 
+  it('takes a number of requests that may be open at once, for a tier', () => {
+    const tierOf = (text: string) => valid(parsePolicyFile(text, options)).tiers[0];
+    const limits = 'limits: {requests: unlimited, concurrency: 8}';
+    expect(tierOf(`[{name: a, ${limits}}]`)?.concurrency).toEqual({ limit: 8, mode: 'enforce' });
+    expect(tierOf(`[{name: a, mode: shadow, ${limits}}]`)?.concurrency).toEqual({ limit: 8, mode: 'shadow' });
+    expect(tierOf('[{name: a, limits: unlimited}]')?.concurrency).toBeUndefined();
+    expect(mistakes('[{name: a, limits: {concurrency: 8}}]').join()).toContain('write requests: unlimited');
+    for (const number of ['0', '-1', '1.5', '"8"', '100001']) {
+      const [mistake] = mistakes(`[{name: a, limits: {requests: unlimited, concurrency: ${number}}}]`);
+      expect(mistake).toContain('tiers[0].limits.concurrency: must be');
+    }
+  });
+
+  it('refuses it in words for a model, a team and a capacity, where it is not built', () => {
+    const requests = 'requests: [{limit: 1, window: 1m}]';
+    const both = `{${requests}, concurrency: 8}`;
+    expect(mistakes(`[{name: a, limits: {${requests}, models: {"a/b": ${both}}}}]`)).toEqual([
+      '1 tiers[0].limits.models.a/b.concurrency: is not built yet',
+    ]);
+    expect(
+      mistakes(`[{name: a, limits: {${requests}, shared: {by: "group:x", ${requests}, concurrency: 8}}}]`),
+    ).toEqual(['1 tiers[0].limits.shared.concurrency: is not built yet']);
+    expect(mistakes(`{tiers: [{name: a}], capacity: {"a/b": ${both}}}`)).toEqual([
+      '1 capacity.a/b.concurrency: is not built yet',
+    ]);
+  });
+
   it.each(['local', 'deny', 'allow'] as const)('takes %s for the time that the counters are away', (word) => {
     const tierOf = (text: string) => valid(parsePolicyFile(text, options)).tiers[0];
     expect(tierOf(`[{name: a, onStoreUnavailable: ${word}}]`)?.onStoreUnavailable).toBe(word);
     expect(tierOf('[{name: a}]')?.onStoreUnavailable).toBeUndefined();
+  });
+
+  it('refuses an alias without an anchor as a mistake, not as a crash', () => {
+    expect(mistakes('[{name: a, groups: [*-users]}]').join()).toContain('a text with * needs quotes');
+    const parsed = parsePolicyConfigMap({ tiers: '[{name: a}]', capacity: '{"llm/x": *limits}' }, options);
+    expect(parsed).toMatchObject({ valid: false, mistakes: [{ path: 'capacity' }] });
   });
 
   it('refuses an instance name that could share a namespace with another', () => {
