@@ -68,6 +68,9 @@ function invalidField(problem: FastifySchemaValidationError, context: string): N
     .map(unescapePointer);
   const { additionalProperty, missingProperty, type } = problem.params;
   if (typeof additionalProperty === 'string') {
+    if (!fieldName.test(additionalProperty)) {
+      return { ...denied('request_invalid', 'There is a field whose name is none.'), param: context };
+    }
     const param = [...path, additionalProperty].join('.');
     return { ...denied('request_invalid', `Unknown field ${quoted(param)}.`), param };
   }
@@ -84,6 +87,9 @@ function invalidField(problem: FastifySchemaValidationError, context: string): N
         : (problem.message ?? 'is invalid');
   return { ...denied('request_invalid', `${param} ${problemText}.`), param };
 }
+
+/** Anything else is not said again: it may be a token in the wrong place. */
+const fieldName = /^[a-z]\w{0,31}$/i;
 
 /** RFC 6901 section 4. */
 function unescapePointer(part: string): string {

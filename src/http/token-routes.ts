@@ -92,7 +92,8 @@ export function registerTokenRoutes(app: IssuerApp, api: TokenApi, authenticatio
       const actor = caller.principal.username;
       const user = request.query.user ?? actor;
       const { id } = request.params;
-      const what = { action: 'revoke', actor, user, tokenIds: [id] } as const;
+      // What stands in the path is the client's word, and may be a whole token: only an id is written down.
+      const what = { action: 'revoke', actor, user, tokenIds: idShape.test(id) ? [id] : [] } as const;
       const outcome = await audited(api, request, what, async () => {
         const result = (await mayManage(caller, user, 'delete')) ?? (await api.revokeToken(user, id));
         const tier = isDenied(result) ? undefined : tierOfNamespace(api.instance, result.namespace);
@@ -127,6 +128,9 @@ export function registerTokenRoutes(app: IssuerApp, api: TokenApi, authenticatio
     },
   });
 }
+
+/** See TokenRecord. */
+const idShape = /^[0-9a-f]{32}$/;
 
 type AuditSubject = Pick<AuditRecord, 'action' | 'actor' | 'user'> & Partial<Pick<AuditRecord, 'tokenIds'>>;
 type AuditFindings = Partial<Pick<AuditRecord, 'tokenIds' | 'tier' | 'expiresAtMs'>>;
