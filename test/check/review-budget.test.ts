@@ -104,7 +104,7 @@ describe('a budget of questions', () => {
   });
 
   it('asks no more a second than it may, and the rest when their time comes', async () => {
-    const { asked, ask } = setUp({ perSecond: 10, concurrency: 1000 });
+    const { asked, ask } = setUp({ perSecond: 10, concurrency: 1000, maxWaitMs: 10_000 });
     for (let count = 0; count < 30; count += 1) void ask('a');
     expect(asked).toHaveLength(10);
     await vi.advanceTimersByTimeAsync(1000);
