@@ -1,5 +1,5 @@
 import type { TakeBlock } from './block.ts';
-import { type LeaseShape, leaseDivisor, powerOfTwo, requestsLeft } from './lease-shape.ts';
+import { type LeaseShape, leaseDivisor, blockOf, requestsLeft } from './lease-shape.ts';
 import type { Charge, Decision, WindowState } from './limit.ts';
 
 /** Requests that were charged ahead. */
@@ -25,7 +25,10 @@ export interface Account {
   held: Held | undefined;
   /** Taken before the first is empty. */
   next: Held | undefined;
-  taking: { readonly size: number; waiting: number; readonly done: Promise<Held | undefined> } | undefined;
+  /** The call under way for a busy subject, of which others wait to hear. */
+  taking: Promise<Held | undefined> | undefined;
+  /** How many wait so. */
+  queued: number;
   /** Requests that the next block is to hold. */
   want: number;
   /** For how many requests there was room when the store last answered; undefined before that. */
@@ -67,6 +70,7 @@ function createAccount(subject: string, shape: LeaseShape): Account {
     held: undefined,
     next: undefined,
     taking: undefined,
+    queued: 0,
     want: 1,
     room: undefined,
     lastAtMs: Number.NEGATIVE_INFINITY,
@@ -80,9 +84,13 @@ export function learn(account: Account, windows: readonly WindowState[]): void {
   account.room = requestsLeft(windows, account.shape.cost);
 }
 
-/** Requests that the next block may hold: what is in hand and what is taken is a 32nd of the room at most. Below 2: none. */
-export function blockSize({ want, room = 0, held }: Account): number {
-  const size = powerOfTwo(Math.min(want, Math.floor(room / leaseDivisor) - (held?.left ?? 0)));
+/**
+ * Requests that the next block may hold: those that wait for it, since they need nothing kept, or so many that what is
+ * in hand and what is taken is a 32nd of the room at most. Below 2: none.
+ */
+export function blockSize({ want, room = 0, held, queued }: Account): number {
+  const ahead = Math.min(want, Math.floor(room / leaseDivisor) - (held?.left ?? 0));
+  const size = blockOf(Math.max(ahead, Math.min(queued + 1, room)));
   return size < 2 ? 0 : size;
 }
 

@@ -69,7 +69,8 @@ export function requestsLeft(windows: readonly WindowState[], cost: number): num
   return left;
 }
 
-/** The greatest power of two that is not above it: few sizes, so that their charges are made once. 0 below 1. */
-export function powerOfTwo(atMost: number): number {
-  return atMost < 1 ? 0 : 2 ** Math.floor(Math.log2(atMost));
+/** Sizes of blocks are few, so that their charges are made once: any up to 64, then powers of two. 0 below 1. */
+export function blockOf(atMost: number): number {
+  if (atMost < 1) return 0;
+  return atMost <= 64 ? Math.floor(atMost) : 2 ** Math.floor(Math.log2(atMost));
 }

@@ -13,15 +13,10 @@ import {
   spentDecision,
   takeHeld,
 } from './lease-account.ts';
+import { createHoldings, type LeaseEvent, rethrow } from './lease-holdings.ts';
 import { createShapeOf } from './lease-shape.ts';
 import type { Claim, Consume, Decision } from './limit.ts';
 import type { Settle, Settled, Settlement } from './settlement.ts';
-
-/**
- * What becomes of requests that are charged ahead: `taken` first; then `spent`, `returned` to the store, or `stranded`:
- * charged until their window is over, and of no use to anybody.
- */
-export type LeaseEvent = 'taken' | 'spent' | 'returned' | 'stranded';
 
 export interface LeasesOptions {
   readonly consume: Consume;
@@ -52,8 +47,9 @@ export interface Leases {
 const lifeMs = 2000;
 /** A subject that says nothing for so long is not busy, and what it holds goes back. */
 const idleMs = 100;
-const sweepMs = 50;
 const mostWanted = 2 ** 20;
+/** How often a request waits for a block before it asks by itself. */
+const mostRounds = 10;
 const claimTtlMs = 15_000;
 const maxClaims = 50_000;
 const maxAccounts = 20_000;
@@ -72,9 +68,9 @@ export function createLeases(options: LeasesOptions): Leases {
   const shapeOf = createShapeOf(options.leastSlotMs ?? 500);
   const known = createKnownClaims({ elapsed, ttlMs: claimTtlMs, maxClaims });
   const accountOf = createAccounts(maxAccounts);
-  const holding = new Set<Account>();
+  const holdings = createHoldings({ settle: options.settle, elapsed, idleMs, onLease });
+  const { hold, finish, giveBack } = holdings;
   const underWay = new Set<Promise<unknown>>();
-  let timer: NodeJS.Timeout | undefined;
   let isClosed = false;
   let generation = 0;
 
@@ -88,49 +84,12 @@ export function createLeases(options: LeasesOptions): Leases {
     return decision;
   }
 
-  /** The block is empty, over, or no longer wanted. */
-  function finish(account: Account, held: Held): Promise<void> {
-    if (account.held === held) {
-      account.held = account.next;
-      account.next = undefined;
-    } else if (account.next === held) account.next = undefined;
-    if (account.held === undefined) holding.delete(account);
-    const { left } = held;
-    held.left = 0;
-    onLease('spent', held.size - left);
-    if (left * 2 > held.size) account.want = Math.max(1, account.want / 2);
-    return left === 0 ? Promise.resolve() : giveBack(held, left);
-  }
-
-  async function giveBack({ subject, id, size, shape }: Held, left: number): Promise<void> {
-    try {
-      const settled = await options.settle({ subject, id, used: { requests: (size - left) * shape.cost } });
-      onLease(settled === 'settled' ? 'returned' : 'stranded', left);
-    } catch (error) {
-      onLease('stranded', left);
-      if (!isDependencyError(error)) throw error;
-    }
-  }
-
-  function sweep(): void {
-    const nowMs = elapsed();
-    for (const account of holding) {
-      const isIdle = nowMs - account.lastAtMs >= idleMs;
-      for (const held of [account.held, account.next]) {
-        if (held !== undefined && (isIdle || nowMs >= held.endsAtMs)) finish(account, held).catch(rethrow);
-      }
-    }
-    if (holding.size > 0) return;
-    clearInterval(timer);
-    timer = undefined;
-  }
-
   function take(account: Account, size: number, deadlineAtMs: number): Promise<Held | undefined> {
     const done = takeAndHold(account, size, deadlineAtMs).finally(() => {
       account.taking = undefined;
       underWay.delete(done);
     });
-    account.taking = { size, waiting: 1, done };
+    account.taking = done;
     underWay.add(done);
     return done;
   }
@@ -161,16 +120,6 @@ export function createLeases(options: LeasesOptions): Leases {
     return undefined;
   }
 
-  function hold(account: Account, held: Held): void {
-    for (const over of [account.held, account.next]) {
-      if (over !== undefined && elapsed() >= over.endsAtMs) finish(account, over).catch(rethrow);
-    }
-    if (account.held === undefined) account.held = held;
-    else account.next = held;
-    holding.add(account);
-    timer ??= setInterval(sweep, sweepMs).unref();
-  }
-
   function takeAhead(account: Account, nowMs: number): void {
     const size = blockSize(account);
     if (isClosed || size === 0 || account.taking !== undefined || nowMs < account.aheadAtMs) return;
@@ -188,23 +137,41 @@ export function createLeases(options: LeasesOptions): Leases {
     return decision;
   }
 
-  /** By a block that is on its way, a block of its own, or without. */
+  /** As plain; those that come meanwhile wait for what it tells of the room there is. */
+  function first(account: Account, claim: Claim): Promise<Decision> {
+    const asked = plain(account, claim);
+    const done = asked.then(nothing).finally(() => (account.taking = undefined));
+    done.catch(nothing);
+    account.taking = done;
+    return asked;
+  }
+
+  /** From a block, in hand or to be taken, or without. A busy subject has one call under way at a time. */
   async function decide(account: Account, claim: Claim, isBusy: boolean): Promise<Decision> {
-    const { taking } = account;
-    if (taking !== undefined && taking.waiting < taking.size) {
-      taking.waiting += 1;
-      await taking.done;
-    } else {
-      const size = isBusy && taking === undefined && !isClosed ? blockSize(account) : 0;
-      if (size === 0) {
-        account.want = isBusy ? Math.max(2, account.want) : 1;
-        return plain(account, claim);
-      }
-      await take(account, size, claim.deadlineAtMs);
+    account.want = isBusy ? Math.max(2, account.want) : 1;
+    const rounds = isBusy ? mostRounds : 0;
+    for (let round = 0; round < rounds; round += 1) {
+      const nowMs = elapsed();
+      const held = spendable(account, nowMs);
+      if (held !== undefined) return spend(account, held, claim, nowMs);
+      const denial = recallDenial(account, nowMs);
+      if (denial !== undefined) return denial;
+      const size = isClosed ? 0 : blockSize(account);
+      if (account.taking !== undefined) await waitFor(account);
+      else if (size > 0) await take(account, size, claim.deadlineAtMs);
+      else return first(account, claim);
     }
-    const nowMs = elapsed();
-    const held = spendable(account, nowMs);
-    return held === undefined ? plain(account, claim) : spend(account, held, claim, nowMs);
+    return plain(account, claim);
+  }
+
+  async function waitFor(account: Account): Promise<void> {
+    account.queued += 1;
+    try {
+      await account.taking;
+    } finally {
+      // One by one, so that the first of them sees how many others want the same.
+      account.queued -= 1;
+    }
   }
 
   function remembered(account: Account, claim: Claim, isBusy: boolean): Promise<Decision> {
@@ -247,53 +214,36 @@ export function createLeases(options: LeasesOptions): Leases {
   }
 
   function settle(settlement: Settlement): Settled | Promise<Settled> {
-    const { subject, id, used } = settlement;
-    const claim = known.find(subject, id);
-    if (claim?.giveBack === undefined) {
-      known.forget(subject, id);
-      return options.settle(settlement);
-    }
-    if (used !== 'nothing' || claim.isRepeated || claim.isTakenBack) return 'unknown';
+    const claim = known.find(settlement.subject, settlement.id);
+    if (claim === undefined || settlement.used !== 'nothing') return options.settle(settlement);
+    if (claim.isRepeated || claim.isTakenBack) return 'unknown';
     claim.isTakenBack = true;
+    if (claim.giveBack === undefined) return options.settle(settlement);
     claim.giveBack();
     return 'settled';
   }
 
-  function drop(): void {
-    generation += 1;
-    for (const account of holding) {
-      for (const held of [account.held, account.next]) {
-        if (held === undefined) continue;
-        onLease('spent', held.size - held.left);
-        onLease('stranded', held.left);
-        held.left = 0;
-      }
-      account.held = undefined;
-      account.next = undefined;
-    }
-    holding.clear();
-  }
-
-  async function close(): Promise<void> {
-    isClosed = true;
-    await Promise.allSettled(underWay);
-    clearInterval(timer);
-    const finishing = [...holding].flatMap((account) =>
-      [account.held, account.next].flatMap((held) => (held === undefined ? [] : [finish(account, held)])),
-    );
-    await Promise.all(finishing);
-  }
-
-  return { consume, settle, drop, close };
+  return {
+    consume,
+    settle,
+    drop() {
+      generation += 1;
+      holdings.drop();
+    },
+    async close() {
+      isClosed = true;
+      await Promise.allSettled(underWay);
+      await holdings.giveAllBack();
+    },
+  };
 }
 
 const takenBack: Decision = { admitted: false, windows: [], retryAfterMs: 0 };
 
-function ignoreDependency(error: unknown): void {
-  if (!isDependencyError(error)) throw error;
+function nothing(): undefined {
+  return undefined;
 }
 
-/** A bug, and so the end of the process: nobody waits for this promise. */
-function rethrow(error: unknown): never {
-  throw error;
+function ignoreDependency(error: unknown): void {
+  if (!isDependencyError(error)) throw error;
 }

@@ -1,5 +1,5 @@
 import { Counter, type Registry } from 'prom-client';
-import type { LeaseEvent } from '../check/lease.ts';
+import type { LeaseEvent } from '../check/lease-holdings.ts';
 import type { OutageAnswer } from '../check/store-outage.ts';
 import type { DependencyFault } from '../dependency-error.ts';
 import { type Count, createHotCounter } from './hot-metrics.ts';

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { createLeases, type LeaseEvent, type Leases } from '../../src/check/lease.ts';
+import { createLeases, type Leases } from '../../src/check/lease.ts';
+import type { LeaseEvent } from '../../src/check/lease-holdings.ts';
 import type { Charge, Claim, Decision } from '../../src/check/limit.ts';
 import { createMemoryCounters } from '../../src/check/memory-consume.ts';
 import { DependencyError } from '../../src/dependency-error.ts';

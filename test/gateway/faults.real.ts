@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Envoy } from '../real/envoy.ts';
 import { startFaultProxy } from '../real/fault-proxy.ts';
 import { type Authorizer, type Installation, startInstallation } from './installation.ts';
-import { chat, denial, outcome, send } from './send.ts';
+import { type Answered, chat, denial, outcome, send } from './send.ts';
 
 let installation: Installation;
 let authorizer: Authorizer;
@@ -40,24 +40,70 @@ describe.each([{ failureModeAllow: false }, { failureModeAllow: true }])(
       envoy = await installation.startGateway(authorizer, { failureModeAllow });
     });
 
-    it.each(['refuse', 'hang'] as const)(
-      'denies while Redis is away (%s), within the deadline, and goes on when it is back',
-      async (fault) => {
-        const token = await installation.mint(person(`redis-${fault}`), 'premium');
-        expect((await chat(envoy.port, token)).status).toBe(200);
-        await installation.redisProxy[fault]();
-        for (let count = 0; count < 3; count += 1) {
-          const answer = await chat(envoy.port, token);
-          expect(outcome(answer)).toEqual(denial(503, 'limit_unavailable'));
-          expect(answer.headers['retry-after']).toBe('1');
-          expect(answer.durationMs).toBeLessThan(envoyTimeoutMs);
-        }
-        await installation.redisProxy.pass();
-        const backAtMs = performance.now();
-        await expect.poll(async () => (await chat(envoy.port, token)).status, { interval: 50 }).toBe(200);
-        expect(performance.now() - backAtMs).toBeLessThan(2_000);
-      },
-    );
+    /** What premium (20 requests) gets of twelve while Redis is away; its share is ten, as two processes are expected. */
+    describe.each([
+      { policy: 'deny', passed: 0, reason: 'limit_unavailable' },
+      { policy: 'local', passed: 10, reason: 'requests_exceeded' },
+      { policy: 'allow', passed: 12, reason: undefined },
+    ])('while Redis is away, $policy', ({ policy, passed, reason }) => {
+      let own: Authorizer;
+      let gateway: Envoy;
+
+      beforeAll(async () => {
+        const config = `limits: {onStoreUnavailable: ${policy}, expectedReplicas: 2}`;
+        own = await installation.startAuthorizer({ config });
+        gateway = await installation.startGateway(own, { failureModeAllow });
+      });
+      afterAll(() => own.kill());
+
+      it.each(['refuse', 'hang'] as const)(
+        'holds within the deadline (%s), and ends when it is back',
+        async (fault) => {
+          const remaining = (answer: Answered) => answer.headers['x-ratelimit-remaining-requests'];
+          const token = await installation.mint(person(`redis-${policy}-${fault}`), 'premium');
+          expect(remaining(await chat(gateway.port, token))).toBe('19');
+          await installation.redisProxy[fault]();
+          const answers: Answered[] = [];
+          for (let count = 0; count < 12; count += 1) answers.push(await chat(gateway.port, token));
+          // Only what is under way when it begins to hang waits for the time-out of a command.
+          const waited = answers.filter(({ durationMs }) => durationMs >= 250);
+          expect(waited.length).toBeLessThanOrEqual(1);
+          expect(Math.max(...answers.map(({ durationMs }) => durationMs))).toBeLessThan(envoyTimeoutMs);
+          expect(answers.map(({ status }) => status === 200)).toEqual(answers.map((_, at) => at < passed));
+          for (const { status, headers } of answers.slice(passed)) {
+            expect(headers['x-tiergate-reason']).toBe(reason);
+            if (status === 503) expect(headers['retry-after']).toBe('1');
+          }
+          await installation.redisProxy.pass();
+          const backAtMs = performance.now();
+          // Nobody asked for them before: what remains tells who counts.
+          const isBack = async () => remaining(await chat(gateway.port, await freshToken(policy))) === '19';
+          await expect.poll(isBack, { interval: 50, timeout: 5_000 }).toBe(true);
+          expect(performance.now() - backAtMs).toBeLessThan(1_500);
+          // Before the outage one; of what passed during it, Redis was told where it was counted.
+          const used = 1 + (policy === 'local' ? passed : 0);
+          expect(remaining(await chat(gateway.port, token))).toBe(String(20 - used - 1));
+        },
+      );
+    });
+
+    let fresh = 0;
+    const freshToken = (of: string) => installation.mint(person(`fresh-${of}-${(fresh += 1)}`), 'premium');
+
+    it('decides also for a process that was started without Redis', async () => {
+      await installation.redisProxy.refuse();
+      const own = await installation.startAuthorizer();
+      const gateway = await installation.startGateway(own, { failureModeAllow });
+      const token = await installation.mint(person('started-without'), 'premium');
+      const statuses: number[] = [];
+      for (let count = 0; count < 22; count += 1) statuses.push((await chat(gateway.port, token)).status);
+      expect(statuses.filter((status) => status === 200)).toHaveLength(20);
+      expect(statuses.filter((status) => status === 429)).toHaveLength(2);
+      const metrics = await (await fetch(`${own.opsUrl}/metrics`)).text();
+      expect(metrics).toContain('tiergate_limit_without_store_total{answer="local_admitted"} 20');
+      expect(metrics).toContain('tiergate_limit_without_store_total{answer="local_denied"} 2');
+      await own.kill();
+    });
 
     it('goes on for known tokens while the API server is away, and tells nobody else that they are wrong', async () => {
       const known = await installation.mint(person('known'), 'premium');
