@@ -65,6 +65,7 @@ export async function startEnvoyProcess(options: EnvoyProcessOptions): Promise<E
       authorizer: { port: options.authorizerPort },
       model: { port: options.modelPort },
       issuer: { port: options.issuerPort },
+      accessLog: {},
     },
   );
   const file = join(folder, 'envoy.json');

@@ -41,6 +41,8 @@ export interface Installation {
 export interface AuthorizerOptions {
   /** More of the process file, as YAML at top level. */
   readonly config?: string;
+  /** More of `listeners.grpc`, such as `trust: [10.0.0.0/8]`. */
+  readonly grpc?: string;
   /** A policy document in place of the ConfigMap. */
   readonly policy?: string;
   readonly logLevel?: 'debug' | 'info';
@@ -103,7 +105,7 @@ export async function startInstallation(): Promise<Installation> {
     await writeFile(
       file,
       `
-listeners: {grpc: {address: "127.0.0.1:${port}"}, ops: {address: "127.0.0.1:${opsPort}"}}
+listeners: {grpc: {address: "127.0.0.1:${port}"${options.grpc === undefined ? '' : `, ${options.grpc}`}}, ops: {address: "127.0.0.1:${opsPort}"}}
 check: {deadline: 800ms}
 policy: ${policy}
 redis: {url: "redis://127.0.0.1:${redisProxy.port}", keySecretFile: ${keySecretFile}, commandTimeout: 300ms}
