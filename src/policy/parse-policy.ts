@@ -26,9 +26,10 @@ export function parsePolicyFile(text: string, options: PolicyOptions): ParsedPol
   const broken = mistakesOf(read, '');
   if (broken.length > 0) return { valid: false, mistakes: broken };
   const content = read.content;
-  if (isMap(read.yaml.contents)) return createParsedPolicy(content, options, (path) => lineOf(read, path));
+  if (isMap(read.yaml.contents))
+    return createParsedPolicy(content, options, (path) => lineOfPath(read, path));
   return createParsedPolicy({ tiers: content }, options, (path) =>
-    path[0] === 'tiers' ? lineOf(read, path.slice(1)) : undefined,
+    path[0] === 'tiers' ? lineOfPath(read, path.slice(1)) : undefined,
   );
 }
 
@@ -62,7 +63,7 @@ function mistakesOf({ yaml, lines, fault }: ReadYaml, path: string): readonly Po
 }
 
 /** A key that is missing has no line of its own: its nearest parent's is said. */
-function lineOf({ yaml, lines }: ReadYaml, path: Path): number | undefined {
+function lineOfPath({ yaml, lines }: ReadYaml, path: Path): number | undefined {
   for (let length = path.length; length >= 0; length -= 1) {
     const node = yaml.getIn(path.slice(0, length), true) as { range?: [number] } | undefined;
     if (node?.range !== undefined) return lines.linePos(node.range[0]).line;
@@ -94,8 +95,8 @@ export function parsePolicyConfigMap(
   }
   return createParsedPolicy({ ...(content as object), capacity: texts.capacity.content }, options, (path) =>
     path[0] === 'capacity'
-      ? lineOf(texts.capacity, path.slice(1))
-      : lineOf(texts.tiers, isMap(texts.tiers.yaml.contents) ? path : path.slice(1)),
+      ? lineOfPath(texts.capacity, path.slice(1))
+      : lineOfPath(texts.tiers, isMap(texts.tiers.yaml.contents) ? path : path.slice(1)),
   );
 }
 

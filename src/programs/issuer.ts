@@ -100,7 +100,13 @@ export async function startIssuer(
     sources.listServedModels ?? (await startModels(context, { client, metrics, health }));
   await startSweeping(context, client, issuerMetrics);
 
-  const server = createServer(context, { client, policy, counters, listServedModels, metrics: issuerMetrics });
+  const server = createServer(context, {
+    client,
+    policy,
+    counters,
+    listServedModels,
+    metrics: issuerMetrics,
+  });
   const { host, port } = await lifecycle.start({
     name: 'http',
     start: () => server.listen(listeners.http.address),

@@ -12,13 +12,21 @@ describe('the counters of a claim', () => {
       { window: { ...minute, scope: 'llm/big-*', unit: 'tokens', windowMs: 3_600_000 }, cost: 500 },
     ]);
     expect(counters).toEqual([
-      { name: '*:requests:60000', windowMs: 60_000, lengthUs: 60_000_000, units: 1, limit: 20 },
+      {
+        name: '*:requests:60000',
+        windowMs: 60_000,
+        lengthUs: 60_000_000,
+        units: 1,
+        limit: 20,
+        isShadow: false,
+      },
       {
         name: 'llm/big-*:tokens:3600000',
         windowMs: 3_600_000,
         lengthUs: 3_600_000_000,
         units: 500,
         limit: 20,
+        isShadow: false,
       },
     ]);
   });
@@ -34,8 +42,9 @@ describe('the counters of a claim', () => {
     expect(counterOfCharge).toEqual([0, 0, 0]);
   });
 
-  it('enforce nothing where all limits are shadow', () => {
-    expect(countersOf([{ window: shadow, cost: 1 }]).counters[0]?.limit).toBeUndefined();
+  it('are counted as if in force, and marked, where all limits are shadow', () => {
+    const { counters } = countersOf([{ window: shadow, cost: 1 }]);
+    expect(counters).toEqual([expect.objectContaining({ limit: 5, isShadow: true })]);
   });
 
   it('are worked out once for the same charges', () => {

@@ -14,7 +14,7 @@ function setUp() {
   return {
     changed,
     forgotten,
-    advance: (byMs: number): void => {
+    advance(this: void, byMs: number): void {
       const untilMs = nowMs + byMs;
       for (;;) {
         const next = calls.toSorted((a, b) => a.atMs - b.atMs).find(({ atMs }) => atMs <= untilMs);

@@ -32,7 +32,7 @@ export interface FuzzCluster {
   readonly client: KubernetesClient;
 }
 
-export const instance = 'gw';
+const instance = 'gw';
 const audience = `${instance}-sa`;
 const issuer = 'https://issuer.example';
 const kid = 'k1';

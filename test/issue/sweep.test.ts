@@ -9,7 +9,13 @@ import { createManualClock } from '../support/manual-clock.ts';
 const clock = createManualClock();
 
 function account(namespace: string, user: string | undefined): Account {
-  return { namespace, name: user ?? 'someone', uid: `uid-of-${user ?? 'someone'}-in-${namespace}`, user, groups: [] };
+  return {
+    namespace,
+    name: user ?? 'someone',
+    uid: `uid-of-${user ?? 'someone'}-in-${namespace}`,
+    user,
+    groups: [],
+  };
 }
 
 function record(owner: Account, id: string, more: Partial<TokenRecord> = {}): TokenRecord {
