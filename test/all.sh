@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that can be checked on one machine (npm run test:all): types, lint, format, dead code, build, the
-# hermetic tests, and the tests against the real parts, which are got in the background meanwhile.
+# hermetic tests, those of the built program, and those against the real parts, which are got in the background meanwhile.
 # The last line is "N passed, N failed". A step or a set-up that fails is one more failed; so is a skipped test.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -55,6 +55,7 @@ step format npm run --silent format:check
 step deadcode npm run --silent deadcode
 step build npm run --silent build
 step hermetic vitest_project hermetic
+step program vitest_project program
 if step set-up wait_for_setup; then
   step real vitest_project real
 else
