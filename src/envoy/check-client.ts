@@ -1,6 +1,13 @@
-import { credentials, loadPackageDefinition, type ServiceError } from '@grpc/grpc-js';
+import {
+  type ClientWritableStream,
+  credentials,
+  loadPackageDefinition,
+  makeGenericClientConstructor,
+  type ServiceError,
+} from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { fileURLToPath } from 'node:url';
+import { loadService } from './load-service.ts';
 
 /** A request as Envoy's ext_authz filter describes it. */
 export interface CheckQuestion {
@@ -24,12 +31,16 @@ export type CheckAnswer =
       readonly headersToRemove: readonly string[];
       /** Added to the answer to the client. */
       readonly responseHeaders: HeaderList;
+      /** Whose end is to be told, where the tier limits open requests. */
+      readonly slotId: string | undefined;
     }
   | { readonly allowed: false; readonly status: number; readonly headers: HeaderList; readonly body: string };
 
 export interface CheckClient {
   /** Rejects when the call fails or takes longer than the time-out. */
   readonly ask: (question: CheckQuestion, timeoutMs: number) => Promise<CheckAnswer>;
+  /** Tells the end of a request with a slot, as Envoy's access log does; like that, it may get lost. */
+  readonly tellEnd: (slotId: string) => void;
   readonly close: () => void;
 }
 
@@ -49,6 +60,9 @@ interface CheckResponseMessage {
     readonly status: { readonly code: number } | null;
     readonly headers: readonly HeaderOption[];
     readonly body: string;
+  } | null;
+  readonly dynamicMetadata: {
+    readonly fields: Readonly<Record<string, { readonly stringValue?: string } | undefined>>;
   } | null;
 }
 
@@ -73,6 +87,7 @@ export function createCheckClient(address: string): CheckClient {
     readonly Check: CheckCall;
     readonly close: () => void;
   };
+  const accessLog = openAccessLog(address);
   return {
     ask: (question, timeoutMs) =>
       new Promise((resolve, reject) => {
@@ -81,7 +96,11 @@ export function createCheckClient(address: string): CheckClient {
           else resolve(answerOf(response));
         });
       }),
-    close: () => client.close(),
+    tellEnd: (slotId) => accessLog.write(endOf(slotId)),
+    close() {
+      accessLog.close();
+      client.close();
+    },
   };
 }
 
@@ -108,7 +127,55 @@ function checkRequest({ id, method, path, host, source, headers }: CheckQuestion
   };
 }
 
-function answerOf({ status, okResponse, deniedResponse }: CheckResponseMessage): CheckAnswer {
+/** One stream for all entries, opened with the first, and anew after it was lost. */
+function openAccessLog(address: string) {
+  const definition = loadService(
+    'envoy/service/accesslog/v3/als.proto',
+    'envoy.service.accesslog.v3.AccessLogService',
+  );
+  const Client = makeGenericClientConstructor(definition, 'AccessLogService');
+  const client = new Client(address, credentials.createInsecure());
+  const method = definition['StreamAccessLogs'];
+  let stream: ClientWritableStream<object> | undefined;
+
+  function open(): ClientWritableStream<object> | undefined {
+    if (method === undefined) return undefined;
+    const { path, requestSerialize, responseDeserialize } = method;
+    const lost = () => {
+      stream = undefined;
+    };
+    return client
+      .makeClientStreamRequest<object, object>(path, requestSerialize, responseDeserialize, lost)
+      .on('error', lost);
+  }
+
+  return {
+    write(entry: object): void {
+      stream ??= open();
+      stream?.write(entry);
+    },
+    close(): void {
+      stream?.end();
+      client.close();
+    },
+  };
+}
+
+function endOf(slotId: string): object {
+  const granted = { fields: { slot_id: { stringValue: slotId } } };
+  const common_properties = {
+    access_log_type: 'DownstreamEnd',
+    metadata: { filter_metadata: { 'envoy.filters.http.ext_authz': granted } },
+  };
+  return { http_logs: { log_entry: [{ common_properties }] } };
+}
+
+function answerOf({
+  status,
+  okResponse,
+  deniedResponse,
+  dynamicMetadata,
+}: CheckResponseMessage): CheckAnswer {
   // As Envoy: any code but OK denies, whatever else the message holds.
   if ((status?.code ?? 0) === 0) {
     return {
@@ -116,6 +183,7 @@ function answerOf({ status, okResponse, deniedResponse }: CheckResponseMessage):
       headers: headerList(okResponse?.headers),
       headersToRemove: okResponse?.headersToRemove ?? [],
       responseHeaders: headerList(okResponse?.responseHeadersToAdd),
+      slotId: dynamicMetadata?.fields['slot_id']?.stringValue,
     };
   }
   return {

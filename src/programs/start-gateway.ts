@@ -68,7 +68,7 @@ async function startBuiltIn(
   words: string,
 ): Promise<SandboxGateway> {
   const client = createCheckClient(grpcAddress);
-  const gateway = createGateway({ ask: client.ask, checkTimeoutMs, modelPort, issuerPort });
+  const gateway = createGateway({ ...client, checkTimeoutMs, modelPort, issuerPort });
   const port = await lifecycle.start({
     name: 'gateway',
     start: () => gateway.listen(wanted),

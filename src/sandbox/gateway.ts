@@ -8,6 +8,7 @@ type HeaderList = readonly (readonly [name: string, value: string])[];
 
 export interface GatewayOptions {
   readonly ask: CheckClient['ask'];
+  readonly tellEnd: CheckClient['tellEnd'];
   /** Milliseconds for a Check; Envoy's `timeout` of the ext_authz filter. */
   readonly checkTimeoutMs: number;
   /** Ports on 127.0.0.1. */
@@ -75,6 +76,8 @@ async function serve(
     outgoing.writeHead(answer.status, flat(answer.headers)).end(answer.body);
     return;
   }
+  const { slotId } = answer;
+  if (slotId !== undefined) whenClosed(outgoing, () => options.tellEnd(slotId));
   const headers = upstreamHeaders(question, answer);
   const port = isIssuerPath(question.path) ? options.issuerPort : options.modelPort;
   const upstream = request(
@@ -96,6 +99,12 @@ async function serve(
   });
   outgoing.on('close', () => upstream.destroy());
   pipeline(incoming, upstream, () => undefined);
+}
+
+/** Also where the client went away while the authorizer was asked. */
+function whenClosed(outgoing: ServerResponse, done: () => void): void {
+  if (outgoing.closed || outgoing.destroyed) done();
+  else outgoing.once('close', done);
 }
 
 function questionOf(incoming: IncomingMessage): CheckQuestion {

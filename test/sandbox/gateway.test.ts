@@ -1,0 +1,84 @@
+import { createServer, request } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, expect, it } from 'vitest';
+import { createAccessLogService } from '../../src/envoy/access-log-service.ts';
+import { createCheckClient } from '../../src/envoy/check-client.ts';
+import { createGateway } from '../../src/sandbox/gateway.ts';
+import { sampleAllowed } from '../envoy/sample.ts';
+import { atEnd, serve } from '../envoy/serve.ts';
+
+/** The built-in gateway before a model that holds every answer until the test lets it go. */
+async function setUp(slotIds: readonly string[]) {
+  const ended: unknown[] = [];
+  const accessLog = createAccessLogService({
+    receive: ({ granted }) => void ended.push(granted.get('slot_id')),
+    isBelieved: () => true,
+    observe: () => undefined,
+    onError: (error) => ended.push(error),
+  });
+  const left = [...slotIds];
+  const { address } = await serve({
+    services: [accessLog],
+    check() {
+      const slotId = left.shift();
+      return slotId === undefined ? sampleAllowed : { ...sampleAllowed, slotId };
+    },
+  });
+  const held: (() => void)[] = [];
+  const model = createServer((_incoming, response) => {
+    response.write('begun');
+    held.push(() => response.end());
+  });
+  await new Promise<void>((resolve) => void model.listen(0, '127.0.0.1', resolve));
+  atEnd(() => {
+    model.close();
+    model.closeAllConnections();
+  });
+  const modelPort = (model.address() as AddressInfo).port;
+  const client = createCheckClient(address);
+  atEnd(client.close);
+  const gateway = createGateway({ ...client, checkTimeoutMs: 5000, modelPort, issuerPort: 1 });
+  const port = await gateway.listen(0);
+  atEnd(gateway.close);
+
+  function post() {
+    const outgoing = request({
+      host: '127.0.0.1',
+      port,
+      method: 'POST',
+      path: '/llm/llama/v1/x',
+      agent: false,
+    });
+    outgoing.on('error', () => undefined);
+    outgoing.on('response', (incoming) => incoming.resume());
+    outgoing.end();
+    return outgoing;
+  }
+
+  return { accessLog, ended, held, post };
+}
+
+describe('the built-in gateway', () => {
+  it('tells the end of a request that has a slot, answered or aborted, on one stream', async () => {
+    const { accessLog, ended, held, post } = await setUp(['a.1', 'a.2']);
+    post();
+    await expect.poll(() => held).toHaveLength(1);
+    const second = post();
+    await expect.poll(() => held).toHaveLength(2);
+    expect(ended).toEqual([]);
+    held[0]?.();
+    await expect.poll(() => ended).toEqual(['a.1']);
+    second.destroy();
+    await expect.poll(() => ended).toEqual(['a.1', 'a.2']);
+    expect(accessLog.streams()).toBe(1);
+  });
+
+  it('tells nothing of a request without a slot', async () => {
+    const { accessLog, held, post } = await setUp([]);
+    post();
+    await expect.poll(() => held).toHaveLength(1);
+    held[0]?.();
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(accessLog.streams()).toBe(0);
+  });
+});
