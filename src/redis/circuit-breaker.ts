@@ -5,6 +5,9 @@ export interface CircuitBreakerOptions {
   readonly elapsed: () => number;
 }
 
+/** A timer may be early by less than this; a moment later the caller's own time-out would have let more be sent. */
+const timerSlackMs = 1;
+
 /** Tells that a reply is there, or will never be. Safe to call twice. */
 export type Leave = () => void;
 
@@ -37,7 +40,7 @@ export function createCircuitBreaker({ patienceMs, elapsed }: CircuitBreakerOpti
   function judge(): void {
     timer = undefined;
     const [oldest] = pending;
-    if (oldest !== undefined && elapsed() - oldest.sentAtMs >= patienceMs) state = 'open';
+    if (oldest !== undefined && elapsed() - oldest.sentAtMs >= patienceMs - timerSlackMs) state = 'open';
     else watchOldest();
   }
 
