@@ -7,6 +7,8 @@ import { defineConfig } from 'vitest/config';
  */
 export default defineConfig({
   test: {
+    // All processors: many tests wait for a process of their own.
+    maxWorkers: '100%',
     projects: [
       {
         test: {

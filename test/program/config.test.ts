@@ -91,7 +91,7 @@ describe('a program with wrong configuration', () => {
     file('cert.pem', 'no certificate');
     const path = file(
       'files.yaml',
-      `redis: {url: "redis://127.0.0.1:1", keySecretFile: no-key, usernameFile: no-name, passwordFile: no-password}
+      `redis: {url: "rediss://127.0.0.1:1", keySecretFile: no-key, usernameFile: no-name, passwordFile: no-password, tls: {cert: cert.pem, key: cert.pem}}
 listeners: {grpc: {address: "127.0.0.1:0", tls: {cert: cert.pem, key: cert.pem, clientCa: no-ca.pem}}}
 policy: {file: policy.yaml}
 kubernetes: {kubeconfig: kubeconfig}
@@ -107,27 +107,10 @@ kubernetes: {kubeconfig: kubeconfig}
       `${where('no-key')}: the secret can not be read (ENOENT)`,
       `${where('no-name')}: the secret can not be read (ENOENT)`,
       `${where('no-password')}: the secret can not be read (ENOENT)`,
+      expect.stringMatching(/^redis\.tls: .*PEM/i) as string,
       `listeners.grpc.tls.clientCa: ${where('no-ca.pem')} can not be read (ENOENT)`,
     ]);
     expect(err).not.toContain(clusterToken);
-  });
-
-  it('does not start with a key and a certificate that are none', async () => {
-    file('cert.pem', 'no certificate');
-    file(
-      'kubeconfig-good',
-      `{clusters: [{name: c, cluster: {server: "http://127.0.0.1:1"}}], users: [{name: u, user: {token: ${clusterToken}}}], contexts: [{name: x, context: {cluster: c, user: u}}], current-context: x}`,
-    );
-    const path = file(
-      'tls.yaml',
-      `limits: {store: memory}
-listeners: {grpc: {address: "127.0.0.1:0", tls: {cert: cert.pem, key: cert.pem}}}
-kubernetes: {kubeconfig: kubeconfig-good}
-`,
-    );
-    const { code, out, err } = await spied(['authorizer', '--config', path]);
-    expect({ code, out }).toEqual({ code: 78, out: '' });
-    expect(err).toMatch(/^listeners\.grpc\.tls: .+\n$/);
   });
 
   it('starts with a good one: ports are bound, and the spy of these tests sees it', async () => {

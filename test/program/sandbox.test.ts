@@ -1,6 +1,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, get } from 'node:http';
-import { createServer, type Server } from 'node:net';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -182,15 +182,6 @@ describe('a sandbox refuses to start, in words,', () => {
     expect(err).not.toMatch(/^ +at /m);
   });
 
-  it('for a policy document that is not there', async () => {
-    const missing = join(folder, 'none.yaml');
-    expect(await runProgram(['sandbox', ...free, '--policy', missing])).toEqual({
-      code: 78,
-      out: '',
-      err: `${missing}: the policy document can not be read (ENOENT)\n`,
-    });
-  });
-
   it('for a policy document with mistakes: every one, with its place', async () => {
     const file = join(folder, 'broken.yaml');
     const broken = [
@@ -213,26 +204,17 @@ describe('a sandbox refuses to start, in words,', () => {
     ]);
   });
 
-  describe('for a port that is taken:', () => {
-    let taken: Server;
-    let port: string;
-
-    beforeAll(async () => {
-      taken = createServer();
-      await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
-      const address = taken.address();
-      port = String(typeof address === 'object' ? address?.port : '');
-    });
-
-    afterAll(() => void taken.close());
-
-    it.each(['--gateway-port', '--grpc-port'])('%s', async (flag) => {
-      const { code, err } = await runProgram(['sandbox', ...free, '--no-envoy', flag, port]);
-      expect(code).toBe(69);
-      expect(err).toBe(
-        `127.0.0.1:${port} is taken: another program listens there\n` +
-          '--gateway-port and --grpc-port choose other ports, 0 any free one\n',
-      );
-    });
+  it('for a port that is taken', async () => {
+    const taken = createServer();
+    await new Promise<void>((resolve) => taken.listen(0, '127.0.0.1', resolve));
+    const address = taken.address();
+    const port = String(typeof address === 'object' ? address?.port : '');
+    const { code, err } = await runProgram(['sandbox', ...free, '--no-envoy', '--gateway-port', port]);
+    taken.close();
+    expect(code).toBe(69);
+    expect(err).toBe(
+      `127.0.0.1:${port} is taken: another program listens there\n` +
+        '--gateway-port and --grpc-port choose other ports, 0 any free one\n',
+    );
   });
 });
