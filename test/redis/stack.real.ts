@@ -169,9 +169,9 @@ describe('what was acknowledged', () => {
  */
 async function lostByFailover(process: Stack, kill: () => Promise<void>): Promise<number> {
   let acknowledged = 0;
-  let isKilled = false;
+  const killed = new AbortController();
   const load = (async () => {
-    while (!isKilled) {
+    while (!killed.signal.aborted) {
       const outcomes = await process.claimAll(10, { charges: many });
       acknowledged += countOf(outcomes, 'admitted');
       await sleep(2);
@@ -179,7 +179,7 @@ async function lostByFailover(process: Stack, kill: () => Promise<void>): Promis
   })();
   await sleep(500);
   await kill();
-  isKilled = true;
+  killed.abort();
   await load;
   const endsAt = performance.now() + 20_000;
   for (;;) {
