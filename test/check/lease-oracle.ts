@@ -31,7 +31,7 @@ export type LeaseEvent =
 const processCount = 3;
 const windowMs = 20_000;
 const slotMs = windowMs / 20;
-export const limit = 400;
+const limit = 400;
 
 const process = fc.nat({ max: processCount - 1 });
 const edges = [

@@ -6,7 +6,7 @@ import { createMemoryCounters } from '../../src/check/memory-consume.ts';
 import { DependencyError } from '../../src/dependency-error.ts';
 import type { WindowLimit } from '../../src/policy/policy.ts';
 
-beforeEach(() => void vi.useFakeTimers());
+beforeEach(() => void vi.useFakeTimers({ now: 1_750_000_000_000 }));
 afterEach(() => void vi.useRealTimers());
 
 const window: WindowLimit = {
