@@ -43,6 +43,11 @@ export interface AuthorizerOptions {
   readonly config?: string;
   /** More of `listeners.grpc`, such as `trust: [10.0.0.0/8]`. */
   readonly grpc?: string;
+  /**
+   * Of a Check, in milliseconds. Default 800, as shipped; more where a crowd is to be counted and a slow machine
+   * must not turn into outages.
+   */
+  readonly deadlineMs?: number;
   /** A policy document in place of the ConfigMap. */
   readonly policy?: string;
   readonly logLevel?: 'debug' | 'info';
@@ -96,6 +101,7 @@ export async function startInstallation(): Promise<Installation> {
   const running: { readonly stop: () => Promise<void> }[] = [];
 
   async function startAuthorizer(options: AuthorizerOptions = {}): Promise<Authorizer> {
+    const { deadlineMs = 800 } = options;
     const [port, opsPort] = [options.port ?? (await freePort()), await freePort()];
     const file = join(folder, `authorizer-${port}.yaml`);
     const policyFile = join(folder, `policy-${port}.yaml`);
@@ -106,9 +112,9 @@ export async function startInstallation(): Promise<Installation> {
       file,
       `
 listeners: {grpc: {address: "127.0.0.1:${port}"${options.grpc === undefined ? '' : `, ${options.grpc}`}}, ops: {address: "127.0.0.1:${opsPort}"}}
-check: {deadline: 800ms}
+check: {deadline: ${deadlineMs}ms}
 policy: ${policy}
-redis: {url: "redis://127.0.0.1:${redisProxy.port}", keySecretFile: ${keySecretFile}, commandTimeout: 300ms}
+redis: {url: "redis://127.0.0.1:${redisProxy.port}", keySecretFile: ${keySecretFile}, commandTimeout: ${Math.round((deadlineMs * 3) / 8)}ms}
 kubernetes: {kubeconfig: ${options.kubeconfig ?? kubeconfig}}
 ${options.config ?? ''}
 `,
