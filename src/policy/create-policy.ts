@@ -65,11 +65,17 @@ function rankByLevel(tiers: readonly TierDocument[], warnings: string[]): Readon
 }
 
 /** Two installations in one cluster must never share a namespace: `a-tier` + `b` is `a` + `tier-b`. */
-function checkNames(tiers: readonly TierDocument[], instance: string, report: ReportMistake): void {
+export function checkNames(
+  tiers: readonly { readonly name: string }[],
+  instance: string,
+  report: ReportMistake,
+): void {
   if (`${instance}-`.includes('-tier-')) {
     report(['instance'], `${instance} must neither contain -tier- nor end in -tier`);
   }
   for (const [at, { name }] of tiers.entries()) {
+    // That it is missing is the schema's to say.
+    if (name === '') continue;
     const path = ['tiers', at, 'name'];
     const namespace = tierNamespace(instance, name);
     if (tiers.findIndex((other) => other.name === name) < at)

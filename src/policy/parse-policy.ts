@@ -1,6 +1,6 @@
 import { type Document, isMap, LineCounter, parseDocument } from 'yaml';
 import type { z } from 'zod';
-import { createPolicy, type PolicyOptions } from './create-policy.ts';
+import { checkNames, createPolicy, type PolicyOptions } from './create-policy.ts';
 import { documentSchema } from './document.ts';
 import type { Policy } from './policy.ts';
 
@@ -114,10 +114,23 @@ function createParsedPolicy(
   if (!document.success) {
     for (const issue of document.error.issues)
       for (const found of leaves(issue)) report(found.path, found.message);
+    // Every mistake at once: names can be judged whatever else is wrong.
+    checkNames(namesIn(content), options.instance, report);
     return { valid: false, mistakes };
   }
   const policy = createPolicy(document.data, options, report);
   return mistakes.length === 0 ? { valid: true, policy } : { valid: false, mistakes };
+}
+
+/** Tiers of content that is no valid document, as far as they have names. */
+function namesIn(content: unknown): readonly { readonly name: string }[] {
+  const tiers: unknown =
+    typeof content === 'object' && content !== null && 'tiers' in content ? content.tiers : [];
+  if (!Array.isArray(tiers)) return [];
+  return tiers.map((tier: unknown) => {
+    const name = typeof tier === 'object' && tier !== null && 'name' in tier ? tier.name : '';
+    return { name: typeof name === 'string' ? name : '' };
+  });
 }
 
 /** A union's issue says only that nothing fitted; what an operator needs is why the likeliest form did not. */

@@ -204,6 +204,17 @@ describe('a policy document', () => {
     expect(tierOf('[{name: a}]')?.onStoreUnavailable).toBeUndefined();
   });
 
+  it('names mistakes of names beside those of the schema', () => {
+    const found = mistakes('[{name: a, level: high}, {name: a}, {name: a-tier-b}]').join();
+    for (const words of [
+      'must be a whole number',
+      'a is the name of another tier',
+      'must not contain -tier-',
+    ]) {
+      expect(found).toContain(words);
+    }
+  });
+
   it('refuses an alias without an anchor as a mistake, not as a crash', () => {
     expect(mistakes('[{name: a, groups: [*-users]}]').join()).toContain('a text with * needs quotes');
     const parsed = parsePolicyConfigMap({ tiers: '[{name: a}]', capacity: '{"llm/x": *limits}' }, options);
