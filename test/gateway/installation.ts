@@ -48,6 +48,8 @@ export interface AuthorizerOptions {
    * must not turn into outages.
    */
   readonly deadlineMs?: number;
+  /** Where the counters are, as the process file's `redis` says it; default the one Redis behind its proxy. */
+  readonly redis?: string;
   /** A policy document in place of the ConfigMap. */
   readonly policy?: string;
   readonly logLevel?: 'debug' | 'info';
@@ -114,7 +116,7 @@ export async function startInstallation(): Promise<Installation> {
 listeners: {grpc: {address: "127.0.0.1:${port}"${options.grpc === undefined ? '' : `, ${options.grpc}`}}, ops: {address: "127.0.0.1:${opsPort}"}}
 check: {deadline: ${deadlineMs}ms}
 policy: ${policy}
-redis: {url: "redis://127.0.0.1:${redisProxy.port}", keySecretFile: ${keySecretFile}, commandTimeout: ${Math.round((deadlineMs * 3) / 8)}ms}
+redis: {${options.redis ?? `url: "redis://127.0.0.1:${redisProxy.port}"`}, keySecretFile: ${keySecretFile}, commandTimeout: ${Math.round((deadlineMs * 3) / 8)}ms}
 kubernetes: {kubeconfig: ${options.kubeconfig ?? kubeconfig}}
 ${options.config ?? ''}
 `,
