@@ -6,7 +6,7 @@ import { couldNotTell } from './could-not-tell.ts';
 import { bounded } from './deadline.ts';
 import { type JwtClaims, type JwtScreenOptions, screenJwt } from './jwt.ts';
 import { type Denied, denied, isDenied } from './outcome.ts';
-import type { Principal, ReviewedUser } from './principal.ts';
+import { type Principal, principalFrom, type ReviewedUser } from './principal.ts';
 import type { SpendBudget } from './review-budget.ts';
 import type { ReviewCache } from './review-cache.ts';
 
@@ -78,20 +78,6 @@ export function createIdentify(options: IdentityOptions): Identify {
 
 function unavailable(cause?: unknown): Denied {
   return couldNotTell('identity_unavailable', 'The access token can not be checked right now.', cause);
-}
-
-function principalFrom(user: ReviewedUser, claims: JwtClaims | undefined): Principal {
-  const account = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(user.username);
-  const [, namespace, name] = account ?? [];
-  const uid = claims?.serviceAccountUid ?? user.uid;
-  return {
-    ...user,
-    ...(namespace !== undefined && name !== undefined && { serviceAccount: { namespace, name, uid } }),
-    ...(claims?.secret !== undefined && { secret: claims.secret }),
-    ...(claims?.jti !== undefined && { jti: claims.jti }),
-    ...(claims?.issuedAtMs !== undefined && { issuedAtMs: claims.issuedAtMs }),
-    ...(claims?.expiresAtMs !== undefined && { expiresAtMs: claims.expiresAtMs }),
-  };
 }
 
 /** Lifetimes of what a TokenReview said, for the cache. */

@@ -1,3 +1,5 @@
+import type { JwtClaims } from './jwt.ts';
+
 /** A ServiceAccount that a token speaks for. */
 export interface ServiceAccountIdentity {
   readonly namespace: string;
@@ -22,4 +24,19 @@ export interface Principal extends ReviewedUser {
   readonly issuedAtMs?: number;
   /** The token's own end. Absent for opaque tokens, which do not say. */
   readonly expiresAtMs?: number;
+}
+
+/** What a TokenReview says of a caller, with what the token that it vouches for says of itself. */
+export function principalFrom(user: ReviewedUser, claims: JwtClaims | undefined): Principal {
+  const account = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(user.username);
+  const [, namespace, name] = account ?? [];
+  const uid = claims?.serviceAccountUid ?? user.uid;
+  return {
+    ...user,
+    ...(namespace !== undefined && name !== undefined && { serviceAccount: { namespace, name, uid } }),
+    ...(claims?.secret !== undefined && { secret: claims.secret }),
+    ...(claims?.jti !== undefined && { jti: claims.jti }),
+    ...(claims?.issuedAtMs !== undefined && { issuedAtMs: claims.issuedAtMs }),
+    ...(claims?.expiresAtMs !== undefined && { expiresAtMs: claims.expiresAtMs }),
+  };
 }

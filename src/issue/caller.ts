@@ -1,6 +1,6 @@
 import { type JwtClaims, readJwtClaims } from '../check/jwt.ts';
 import { type Denied, denied, isDenied } from '../check/outcome.ts';
-import type { Principal, ReviewedUser } from '../check/principal.ts';
+import { type Principal, principalFrom, type ReviewedUser } from '../check/principal.ts';
 import type { ReviewCache } from '../check/review-cache.ts';
 import { createTokenKey } from '../check/identity.ts';
 import type { Secret } from '../secret.ts';
@@ -48,7 +48,7 @@ export function createIdentifyCaller(options: CallerOptions): IdentifyCaller {
   async function identify(token: Secret, claims: JwtClaims | undefined): Promise<Caller | Denied> {
     const reviewed = await review(token);
     if (isDenied(reviewed)) return reviewed;
-    const principal = principalOf(reviewed.user, claims);
+    const principal = principalFrom(reviewed.user, claims);
     const kind = reviewed.audiences.includes(clusterAudience) ? 'cluster' : 'access';
     const account = principal.serviceAccount;
     if (account === undefined || tierOfNamespace(instance, account.namespace) === undefined) {
@@ -84,19 +84,6 @@ export function createIdentifyCaller(options: CallerOptions): IdentifyCaller {
       return denied('token_expired', 'The token has expired.');
     }
     return cache.ask(keyOf(token), () => identify(token, claims));
-  };
-}
-
-function principalOf(user: ReviewedUser, claims: JwtClaims | undefined): Principal {
-  const [, namespace, name] = /^system:serviceaccount:([^:]+):([^:]+)$/.exec(user.username) ?? [];
-  const uid = claims?.serviceAccountUid ?? user.uid;
-  return {
-    ...user,
-    ...(namespace !== undefined && name !== undefined && { serviceAccount: { namespace, name, uid } }),
-    ...(claims?.secret !== undefined && { secret: claims.secret }),
-    ...(claims?.jti !== undefined && { jti: claims.jti }),
-    ...(claims?.issuedAtMs !== undefined && { issuedAtMs: claims.issuedAtMs }),
-    ...(claims?.expiresAtMs !== undefined && { expiresAtMs: claims.expiresAtMs }),
   };
 }
 
