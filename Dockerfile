@@ -18,5 +18,5 @@ COPY protos protos
 COPY package.json LICENSE ./
 # A number, so that Kubernetes' runAsNonRoot can tell; it owns no file, and needs none.
 USER 65532:65532
-EXPOSE 9090 9091 9092
+EXPOSE 9090 9091 8080 8081 8082
 ENTRYPOINT ["node", "dist/main.js"]
