@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 /**
  * Projects, told apart by file name: `*.test.ts` hermetic (no network but loopback, nothing to install), those of
- * test/program/ with processes of the built program, `*.real.ts` against the real parts of test/real/, `*.soak.ts`
+ * test/program/ and test/programs/ with whole programs, `*.real.ts` against the real parts of test/real/, `*.soak.ts`
  * for what takes longer than a minute, `*.vault.ts` for the real Vault.
  */
 export default defineConfig({
@@ -14,7 +14,7 @@ export default defineConfig({
         test: {
           name: 'hermetic',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/program/**'],
+          exclude: ['test/program/**', 'test/programs/**'],
           testTimeout: 10_000,
           hookTimeout: 20_000,
           // Modules are loaded once for each worker, not for each file: two thirds of the time were that.
@@ -24,7 +24,7 @@ export default defineConfig({
       {
         test: {
           name: 'program',
-          include: ['test/program/**/*.test.ts'],
+          include: ['test/program/**/*.test.ts', 'test/programs/**/*.test.ts'],
           testTimeout: 30_000,
           hookTimeout: 30_000,
           globalSetup: ['test/program/global-setup.ts'],
