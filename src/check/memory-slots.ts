@@ -1,13 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { DependencyError } from '../dependency-error.ts';
-import {
-  formatSlotId,
-  parseSlotId,
-  type Released,
-  type SlotAnswer,
-  type SlotClaim,
-  type Slots,
-} from './slot.ts';
+import { formatKeyedId, parseKeyedId } from './keyed-id.ts';
+import { type Released, type SlotAnswer, type SlotClaim, type Slots } from './slot.ts';
 
 export interface MemorySlotsOptions {
   /** Epoch milliseconds. */
@@ -73,7 +67,7 @@ export function createMemorySlots({ now, leaseMs, maxSlots = 100_000 }: MemorySl
   }
 
   function end(id: string, attempt: number | undefined): Released {
-    const { tag = '', name = '' } = parseSlotId(id) ?? {};
+    const { tag = '', name = '' } = parseKeyedId(id) ?? {};
     const held = heldByTag.get(tag);
     const slot = held?.get(name);
     if (held === undefined || slot === undefined) return 'unknown';
@@ -103,7 +97,7 @@ export function createMemorySlots({ now, leaseMs, maxSlots = 100_000 }: MemorySl
       attempts += 1;
       held.set(name, { attempt: attempts, endsAtMs: nowMs + leaseMs });
       heldByTag.set(tag, held);
-      return { taken: true, slot: { id: formatSlotId({ tag, name }), attempt: attempts }, open: held.size };
+      return { taken: true, slot: { id: formatKeyedId({ tag, name }), attempt: attempts }, open: held.size };
     },
     release: (id) => end(id, undefined),
     giveBack: ({ id, attempt }) => end(id, attempt),

@@ -29,6 +29,16 @@ export interface Allowed {
   readonly windows: readonly WindowState[];
   /** Of the slot that the request has while it is open; told to Envoy, whose access log brings it back. */
   readonly slotId?: string;
+  /** Of the tokens that the request is charged until it is told how many it used; told to Envoy as the slot is. */
+  readonly reservation?: ReservedTokens;
+}
+
+/** Tokens that are reserved for a request. */
+export interface ReservedTokens {
+  /** See KeyedId: whoever tells of the request's end brings it back. */
+  readonly id: string;
+  /** Prompt and answer together, before any weight. */
+  readonly tokens: number;
 }
 
 /** What was known of the request when it ended, for log and metadata; also of a denied one. */

@@ -1,4 +1,7 @@
-import type { WindowUnit } from '../policy/policy.ts';
+import type { TokenUnit, WindowUnit } from '../policy/policy.ts';
+
+/** Tokens that were used, by kind, before any weight; undefined: nobody told, and as many as were charged count. */
+export type TokensUsed = Readonly<Record<TokenUnit, number | undefined>>;
 
 /** What came of a claim that was charged. */
 export interface Settlement {

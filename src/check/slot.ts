@@ -50,20 +50,3 @@ export interface Slot {
   /** For a request that is not let through after all. Nobody waits for it; it never throws. */
   readonly giveBack: () => void;
 }
-
-export interface SlotId {
-  readonly tag: string;
-  readonly name: string;
-}
-
-const slotId = /^(?<tag>[\w-]{22})\.(?<name>[\w-]{22})$/;
-
-/** undefined for what can be none of ours. */
-export function parseSlotId(text: string): SlotId | undefined {
-  const { tag, name } = slotId.exec(text)?.groups ?? {};
-  return tag === undefined || name === undefined ? undefined : { tag, name };
-}
-
-export function formatSlotId({ tag, name }: SlotId): string {
-  return `${tag}.${name}`;
-}

@@ -1,7 +1,10 @@
 import type { ModelPattern, TeamPattern } from './pattern.ts';
 
+/** Kinds of tokens; `tokens` are both together. */
+export type TokenUnit = 'tokens' | 'inputTokens' | 'outputTokens';
+
 /** What a window counts. */
-export type WindowUnit = 'requests' | 'tokens' | 'inputTokens' | 'outputTokens';
+export type WindowUnit = 'requests' | TokenUnit;
 
 /** Shadow counts and reports, and never denies. */
 export type EnforcementMode = 'enforce' | 'shadow';

@@ -1,13 +1,7 @@
 import { createHmac, createSecretKey } from 'node:crypto';
+import { formatKeyedId, parseKeyedId } from '../check/keyed-id.ts';
 import { randomName } from '../check/memory-slots.ts';
-import {
-  formatSlotId,
-  parseSlotId,
-  type Released,
-  type SlotAnswer,
-  type SlotClaim,
-  type Slots,
-} from '../check/slot.ts';
+import { type Released, type SlotAnswer, type SlotClaim, type Slots } from '../check/slot.ts';
 import { DependencyError } from '../dependency-error.ts';
 import type { Secret } from '../secret.ts';
 import type { RedisConnection } from './connection.ts';
@@ -49,7 +43,7 @@ export function createRedisSlots(options: RedisSlotsOptions): Slots {
   }
 
   async function end(id: string, attempt?: number): Promise<Released> {
-    const slot = parseSlotId(id);
+    const slot = parseKeyedId(id);
     if (slot === undefined) return 'unknown';
     const args = attempt === undefined ? [slot.name] : [slot.name, String(attempt)];
     const reply = await within(releaseTimeoutMs, release([slotsKey(slot.tag)], args));
@@ -71,7 +65,7 @@ export function createRedisSlots(options: RedisSlotsOptions): Slots {
       const name = nameOf(id);
       const args = [String(notAfterUs), String(leaseMs * 1000), String(limit), name];
       const answered = take([slotsKey(tag)], args).then((reply) => {
-        const { serverUs, answer } = readReply(reply, formatSlotId({ tag, name }));
+        const { serverUs, answer } = readReply(reply, formatKeyedId({ tag, name }));
         clock.observe(sentAtMs, serverUs, now());
         return answer;
       });

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseSlotId, type SlotClaim, type Slots } from '../../src/check/slot.ts';
+import { parseKeyedId } from '../../src/check/keyed-id.ts';
+import type { SlotClaim, Slots } from '../../src/check/slot.ts';
 
 export interface SlotsWorld {
   readonly slots: Slots;
@@ -53,7 +54,7 @@ export function describeSlots(where: string, start: () => Promise<SlotsWorld>): 
         expect(slot?.id).toMatch(/^[\w-]{22}\.[\w-]{22}$/);
         expect(slot?.id).not.toContain(subject);
       }
-      expect(parseSlotId(one.slot?.id ?? '')?.tag).toBe(parseSlotId(two.slot?.id ?? '')?.tag);
+      expect(parseKeyedId(one.slot?.id ?? '')?.tag).toBe(parseKeyedId(two.slot?.id ?? '')?.tag);
       expect(one.slot?.id).not.toBe(two.slot?.id);
     });
 
@@ -80,7 +81,7 @@ export function describeSlots(where: string, start: () => Promise<SlotsWorld>): 
       const { take } = someone(2);
       const { slot } = await take('stream-1');
       const id = slot?.id ?? '';
-      const { tag = '' } = parseSlotId(id) ?? {};
+      const { tag = '' } = parseKeyedId(id) ?? {};
       for (const other of ['', 'x', `${tag}.`, `${tag}.${'A'.repeat(22)}`, `${id}x`, id.replace('.', ':')]) {
         expect(await world.slots.release(other)).toBe('unknown');
       }

@@ -1,0 +1,111 @@
+import { type KeyedId, parseKeyedId } from '../check/keyed-id.ts';
+import type { Settled, TokensUsed } from '../check/settlement.ts';
+import { isDependencyError } from '../dependency-error.ts';
+import type { Usage } from './usage.ts';
+
+/** The end of a request that had a reservation, whichever way it was told. */
+export interface ReservationEnd {
+  /** As told to Envoy in the metadata `reservation_id`. */
+  readonly reservationId: string;
+  /** undefined: nobody told, and what was reserved stays charged. */
+  readonly usage: Usage | undefined;
+  /** The gateway itself says that no model ever got the request: nothing was used, and everything goes back. */
+  readonly isUnserved?: boolean;
+  readonly responseBytes?: number;
+  /** For log and metrics only, where the channel tells them. */
+  readonly subject?: string;
+  readonly tier?: string;
+  readonly model?: string;
+  readonly reservedTokens?: number;
+}
+
+/**
+ * `settled`: the difference was charged or given back. `kept`: what was reserved stays charged. `unknown`: no such
+ * reservation, or it was settled already, or it ran out; nothing was changed. `given_up`: the counters could not be
+ * reached for too long; what was reserved stays charged.
+ */
+export type SettlementResult = 'settled' | 'kept' | 'unknown' | 'given_up';
+
+/** May be told twice, late, in any order. Throws nothing but bugs. */
+export type SettleReservation = (end: ReservationEnd) => Promise<SettlementResult>;
+
+/**
+ * Port: charges the difference to every counter that the reservation is in, or gives it back, once. Throws
+ * DependencyError: some of it may have been done, and asking again does the rest.
+ */
+export type SettleTokens = (reservation: KeyedId, used: TokensUsed) => Settled | Promise<Settled>;
+
+export interface SettleReservationOptions {
+  readonly settleTokens: SettleTokens;
+  /** Waits; rejects to say that there is no more time. */
+  readonly wait: (ms: number) => Promise<void>;
+  readonly observe: (end: ReservationEnd, result: SettlementResult) => void;
+}
+
+/** Together half a minute: a restart or a failover of the store. */
+const pausesMs = [250, 500, 1000, 2000, 4000, 8000, 15_000];
+
+const nothingUsed: TokensUsed = { tokens: 0, inputTokens: 0, outputTokens: 0 };
+
+export function createSettleReservation(options: SettleReservationOptions): SettleReservation {
+  const { settleTokens, wait, observe } = options;
+
+  async function settle(end: ReservationEnd): Promise<SettlementResult> {
+    const reservation = parseKeyedId(end.reservationId);
+    if (reservation === undefined) return 'unknown';
+    const used = end.isUnserved === true && end.usage === undefined ? nothingUsed : tokensUsed(end.usage);
+    if (used === undefined) return 'kept';
+    for (const pauseMs of pausesMs) {
+      try {
+        return await settleTokens(reservation, used);
+      } catch (error) {
+        if (!isDependencyError(error)) throw error;
+      }
+      const isOver = await wait(pauseMs).then(
+        () => false,
+        () => true,
+      );
+      if (isOver) break;
+    }
+    return 'given_up';
+  }
+
+  return async (end) => {
+    const result = await settle(end);
+    observe(end, result);
+    return result;
+  };
+}
+
+/**
+ * Each kind with what can be worked out from the others; a kind of which nobody told stays as it was reserved. undefined:
+ * nothing was told at all.
+ */
+export function tokensUsed(usage: Usage = {}): TokensUsed | undefined {
+  const input = count(usage.inputTokens);
+  const output = count(usage.outputTokens);
+  const total = count(usage.totalTokens) ?? sum(input, output);
+  const used: TokensUsed = {
+    tokens: total,
+    inputTokens: input ?? difference(total, output),
+    outputTokens: output ?? difference(total, input),
+  };
+  return total === undefined && input === undefined && output === undefined ? undefined : used;
+}
+
+/** Far above what any request uses, and far from where doubles lose whole numbers, weights included. */
+const mostTokens = 1_000_000_000;
+
+function count(tokens: number | undefined): number | undefined {
+  return Number.isSafeInteger(tokens) && Number(tokens) >= 0
+    ? Math.min(Number(tokens), mostTokens)
+    : undefined;
+}
+
+function sum(input: number | undefined, output: number | undefined): number | undefined {
+  return input === undefined || output === undefined ? undefined : input + output;
+}
+
+function difference(total: number | undefined, part: number | undefined): number | undefined {
+  return total === undefined || part === undefined ? undefined : Math.max(0, total - part);
+}
