@@ -20,6 +20,10 @@ export interface CheckInput {
   readonly contextExtensions: ReadonlyMap<string, string>;
   /** Namespace `tiergate` of Envoy's dynamic metadata, written by Envoy's own filters. */
   readonly metadata: ReadonlyMap<string, MetadataScalar>;
+  /** Length of the whole body, in bytes; undefined or absent: not known. */
+  readonly bodyBytes?: number | undefined;
+  /** The whole body, where the gateway sends it along; never a part of it. */
+  readonly body?: Uint8Array | undefined;
   /** The address of the downstream peer, without a port. */
   readonly source: string;
   /** When the caller stops listening, in epoch milliseconds; `Infinity` if it did not say. */

@@ -2,8 +2,10 @@
 export interface TokenDemand {
   /** Estimated; undefined where nothing tells how long the prompt is (a chunked body): the tier's default counts. */
   readonly promptTokens: number | undefined;
-  /** The most that the answer may have; undefined where the request does not say: the tier's default counts. */
+  /** The most that one answer may have; undefined where the request does not say: the tier's default counts. */
   readonly maxTokens: number | undefined;
+  /** Answers that are asked for, each as long as that; at least 1. */
+  readonly answers: number;
   readonly isStream: boolean;
   /** Whether the stream's end will tell what was used; undefined: not known. */
   readonly includesUsage: boolean | undefined;

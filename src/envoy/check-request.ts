@@ -4,6 +4,7 @@ import { filterMetadata, type MetadataDraft } from './filter-metadata.ts';
 import { createHeaderNames, type HeaderNames } from './header-names.ts';
 import {
   createReader,
+  enter,
   enterEntry,
   leave,
   lengthDelimited,
@@ -39,9 +40,9 @@ export type ReadCheckRequest = (message: Buffer, deadlineAtMs: number) => CheckR
  * one that comes twice is joined by a comma in either form, because for a credential a doubt must stay visible.
  */
 export function createReadCheckRequest(options: CheckRequestOptions): ReadCheckRequest {
-  const names = createHeaderNames(options.headers);
+  const names = createHeaderNames(new Set([...options.headers, ...aboutBody]));
   return (message, deadlineAtMs) => {
-    const draft = createDraft(message, names);
+    const draft = createDraft(message, names, options.headers);
     try {
       readFields(draft, checkRequest);
     } catch (cause) {
@@ -57,10 +58,31 @@ export function createReadCheckRequest(options: CheckRequestOptions): ReadCheckR
       forgedHeaders: draft.forged === undefined ? nothing : [...draft.forged],
       contextExtensions: draft.contextExtensions ?? noText,
       metadata: draft.metadata ?? noMetadata,
+      bodyBytes: bodyBytesOf(draft),
+      body: isWhole(draft) ? draft.body : undefined,
       source: draft.source,
       deadlineAtMs,
     };
   };
+}
+
+const contentLength = 'content-length';
+/** Envoy's word, in place of any client's, in a CheckRequest with a body (`with_request_body`): whether it is cut. */
+const partialBody = 'x-envoy-auth-partial-body';
+const aboutBody: readonly string[] = [contentLength, partialBody];
+
+function isWhole(draft: Draft): boolean {
+  return draft.isPartial === 'false';
+}
+
+/**
+ * `size` is what Envoy has received so far: all of it only where a filter has waited for all, which the body that was sent
+ * along and the metadata that was found in it tell.
+ */
+function bodyBytesOf(draft: Draft): number | undefined {
+  if (draft.contentLength !== undefined) return draft.contentLength;
+  const isKnown = draft.size > 0 && (isWhole(draft) || (draft.metadata?.size ?? 0) > 0);
+  return isKnown ? draft.size : undefined;
 }
 
 const nothing: readonly string[] = [];
@@ -74,6 +96,7 @@ function invalid(detail: string, cause?: unknown): Denied {
 /** What was read so far. Merging falls out of it: a message that comes twice is read into the same draft. */
 interface Draft extends MetadataDraft {
   readonly names: HeaderNames;
+  readonly wanted: ReadonlySet<string>;
   readonly headers: Map<string, string>;
   hasHttp: boolean;
   id: string;
@@ -83,14 +106,19 @@ interface Draft extends MetadataDraft {
   source: string;
   forged: Set<string> | undefined;
   contextExtensions: Map<string, string> | undefined;
+  contentLength: number | undefined;
+  isPartial: string;
+  size: number;
+  body: Buffer | undefined;
 }
 
-function createDraft(bytes: Buffer, names: HeaderNames): Draft {
+function createDraft(bytes: Buffer, names: HeaderNames, wanted: ReadonlySet<string>): Draft {
   return {
     bytes,
     reader: createReader(bytes),
     entries: 0,
     names,
+    wanted,
     headers: new Map(),
     hasHttp: false,
     id: '',
@@ -101,6 +129,10 @@ function createDraft(bytes: Buffer, names: HeaderNames): Draft {
     forged: undefined,
     contextExtensions: undefined,
     metadata: undefined,
+    contentLength: undefined,
+    isPartial: '',
+    size: 0,
+    body: undefined,
   };
 }
 
@@ -145,8 +177,19 @@ function socketAddress(draft: Draft, field: number): boolean {
 function request(draft: Draft, field: number): boolean {
   if (field !== 2) return false;
   draft.hasHttp = true;
-  return readMessage(draft, httpRequest);
+  const { reader } = draft;
+  const outerEnd = enter(draft);
+  while (reader.pos < reader.len) {
+    const tag = reader.uint32();
+    if (tag === sizeTag) draft.size = Number(reader.int64());
+    else if ((tag & 7) !== lengthDelimited || !httpRequest(draft, tag >>> 3)) skip(draft, tag);
+  }
+  leave(draft, outerEnd);
+  return true;
 }
+
+/** `size` = 9, a varint; -1 where Envoy does not know. */
+const sizeTag = 0x48;
 
 function httpRequest(draft: Draft, field: number): boolean {
   switch (field) {
@@ -164,11 +207,27 @@ function httpRequest(draft: Draft, field: number): boolean {
     case 5:
       draft.host = readText(draft);
       return true;
+    case 11:
+    case 12:
+      readBody(draft);
+      return true;
     case 13:
       return readMessage(draft, headerMap);
     default:
       return false;
   }
+}
+
+/** `body`, text, or `raw_body`, bytes: a view, so that a body that nobody looks at costs nothing. */
+function readBody(draft: Draft): void {
+  const length = skipRange(draft);
+  const end = draft.reader.pos;
+  draft.body = draft.bytes.subarray(end - length, end);
+}
+
+/** RFC 9110 section 8.6, of any length that can be counted with. */
+function wholeNumber(text: string): number | undefined {
+  return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
 function headerMap(draft: Draft, field: number): boolean {
@@ -210,6 +269,9 @@ function readHeader(draft: Draft, hasRawValue: boolean): true {
       ? // Any bytes at all: those that are no text become U+FFFD, which is in no token and in no name.
         bytes.toString('utf8', rawEnd - rawLength, rawEnd)
       : textAt(bytes, valueEnd - valueLength, valueEnd);
+  if (name === contentLength) draft.contentLength = wholeNumber(value);
+  else if (name === partialBody) draft.isPartial = draft.isPartial === '' ? value : 'told twice';
+  if (!draft.wanted.has(name)) return true;
   const earlier = draft.headers.get(name);
   draft.headers.set(name, earlier === undefined ? value : `${earlier},${value}`);
   return true;

@@ -1,25 +1,123 @@
-import type { CheckInput, MetadataScalar } from '../check/check-input.ts';
+import type { CheckInput } from '../check/check-input.ts';
+import { pathname } from '../check/model.ts';
 import type { TokenDemand } from '../check/token-demand.ts';
 
-export type Demand = TokenDemand;
+/** The last segment of the APIs whose answers hold no generated text: what goes in is all that counts. */
+const withoutAnswer = new Set([
+  'embeddings',
+  'rerank',
+  'score',
+  'classify',
+  'pooling',
+  'tokenize',
+  'detokenize',
+  'count_tokens',
+]);
 
-/** What Envoy's filters found in the request's body (namespace `tiergate`). */
-export function readDemand({ metadata }: CheckInput): Demand {
+/** The last segment of the APIs whose streams always tell their usage: Anthropic's messages, OpenAI's Responses. */
+const alwaysTelling = new Set(['messages', 'responses']);
+
+/** Methods that send no prompt. */
+const withoutPrompt = new Set(['GET', 'HEAD', 'OPTIONS', 'DELETE']);
+
+/** English text has about four bytes to a token. */
+const bytesPerToken = 4;
+
+/** More than any model answers; a bound, so that sums and products stay whole numbers. */
+const mostTokens = 1_000_000_000;
+
+/** A longer body is not looked into: to parse it would hold up others. Envoy's own filters stop there too. */
+const maxBodyBytes = 1024 * 1024;
+
+/** Bodies and metadata have the same names, but for one that is nested in bodies. */
+const limitNames = ['max_tokens', 'max_completion_tokens', 'max_output_tokens'] as const;
+const choiceNames = ['n', 'best_of'] as const;
+
+type Words = ReadonlyMap<string, unknown>;
+
+/**
+ * What a request asks for, in its own words: those that Envoy's json_to_metadata found, else those of the body where Envoy
+ * sends it. Several limits: the largest counts, since nobody knows which the model obeys. A limit that is none (negative,
+ * no number) is as none at all; beside one that is, it could mean any number, and so does.
+ */
+export function readDemand(input: CheckInput): TokenDemand {
+  if (withoutPrompt.has(input.method)) return nothingAsked;
+  const api = lastSegment(input.path);
+  const words = input.metadata.size > 0 ? input.metadata : wordsOf(input.body);
+  const isStream = isTruthy(words.get('stream'), true);
   return {
-    promptTokens: wholeNumber(metadata.get('prompt_tokens')),
-    maxTokens: wholeNumber(metadata.get('max_tokens')),
-    isStream: isTrue(metadata.get('stream')) ?? false,
-    includesUsage: isTrue(metadata.get('include_usage')),
+    promptTokens: promptTokens(input),
+    maxTokens: withoutAnswer.has(api) ? 0 : maxTokens(words),
+    answers: Math.max(1, ...choiceNames.map((name) => positive(words.get(name)) ?? 1)),
+    isStream,
+    includesUsage: isStream
+      ? alwaysTelling.has(api) || isTruthy(words.get('include_usage'), false)
+      : undefined,
   };
 }
 
-function wholeNumber(scalar: MetadataScalar | undefined): number | undefined {
-  const number = typeof scalar === 'string' && scalar !== '' ? Number(scalar) : scalar;
-  return Number.isSafeInteger(number) && Number(number) >= 0 ? Number(number) : undefined;
+const nothingAsked: TokenDemand = {
+  promptTokens: 0,
+  maxTokens: 0,
+  answers: 1,
+  isStream: false,
+  includesUsage: undefined,
+};
+
+function lastSegment(path: string): string {
+  const name = pathname(path);
+  return name.slice(name.lastIndexOf('/') + 1);
 }
 
-/** json_to_metadata makes "1" and "0" of a JSON boolean where it is told to make strings. */
-function isTrue(scalar: MetadataScalar | undefined): boolean | undefined {
-  if (scalar === true || scalar === 'true' || scalar === '1') return true;
-  return scalar === undefined ? undefined : false;
+function promptTokens({ bodyBytes }: CheckInput): number | undefined {
+  return bodyBytes === undefined ? undefined : Math.min(Math.ceil(bodyBytes / bytesPerToken), mostTokens);
+}
+
+function maxTokens(words: Words): number | undefined {
+  const said = limitNames
+    .map((name) => words.get(name))
+    .filter((value) => value !== undefined && value !== null);
+  const believable = said.map(positive).filter((value) => value !== undefined);
+  if (believable.length === 0) return undefined;
+  return believable.length < said.length ? mostTokens : Math.max(...believable);
+}
+
+/** As lax as the model servers' own readers are: numbers as text, and fractions, are taken. */
+function positive(value: unknown): number | undefined {
+  const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
+  if (typeof number !== 'number' || !(number > 0)) return undefined;
+  return Math.min(Math.ceil(number), mostTokens);
+}
+
+const truthy = new Set<unknown>([true, 1, '1', 'true', 't', 'yes', 'y', 'on']);
+const falsy = new Set<unknown>([undefined, null, false, 0, '', '0', 'false', 'f', 'no', 'n', 'off']);
+
+function isTruthy(value: unknown, otherwise: boolean): boolean {
+  const word = typeof value === 'string' ? value.toLowerCase() : value;
+  if (truthy.has(word)) return true;
+  return falsy.has(word) ? false : otherwise;
+}
+
+const noWords: Words = new Map();
+
+function wordsOf(body: Uint8Array | undefined): Words {
+  if (body === undefined || body.length > maxBodyBytes) return noWords;
+  const parsed = parseJson(body);
+  if (!isFields(parsed)) return noWords;
+  const words = new Map(Object.entries(parsed));
+  const options = words.get('stream_options');
+  if (isFields(options)) words.set('include_usage', options['include_usage']);
+  return words;
+}
+
+function parseJson(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.length).toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+function isFields(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

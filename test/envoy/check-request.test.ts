@@ -36,9 +36,41 @@ describe('a CheckRequest', () => {
       forgedHeaders: [],
       contextExtensions: new Map(),
       metadata: new Map(),
+      bodyBytes: 312,
       source: '10.128.2.17',
       deadlineAtMs: 1234,
     });
+  });
+
+  it('says how long its body is, where that is known for certain', () => {
+    const bytes = (http: object, more: object = {}) => readAllowed(requestOf(http, more)).bodyBytes;
+    const found = { metadata_context: { filter_metadata: { tiergate: { max_tokens: 5 } } } };
+    expect(bytes({ headers: { 'content-length': '104' }, size: 3 })).toBe(104);
+    expect(bytes({ size: 104 }, found)).toBe(104);
+    expect(bytes({ size: 104, headers: { 'x-envoy-auth-partial-body': 'false' } })).toBe(104);
+    // What has come so far, of what nobody has waited for.
+    expect(bytes({ size: 104 })).toBeUndefined();
+    expect(bytes({ size: 104, headers: { 'x-envoy-auth-partial-body': 'true' } })).toBeUndefined();
+    expect(bytes({ size: -1 }, found)).toBeUndefined();
+    for (const odd of ['', '-1', '1e3', '1,1', '9'.repeat(16)]) {
+      expect(bytes({ headers: { 'content-length': odd } })).toBeUndefined();
+    }
+  });
+
+  it('hands on its body, as text or as bytes, only if it is whole', () => {
+    const body = (http: object) => readAllowed(requestOf(http)).body?.toString();
+    const whole = { headers: { 'x-envoy-auth-partial-body': 'false' } };
+    expect(body({ body: '{"a":"ü"}', ...whole })).toBe('{"a":"ü"}');
+    expect(body({ raw_body: Buffer.from('{"a":"ü"}'), ...whole })).toBe('{"a":"ü"}');
+    expect(body({ body: '{"a"', headers: { 'x-envoy-auth-partial-body': 'true' } })).toBeUndefined();
+    // A client's own word beside Envoy's, in raw headers.
+    const key = 'x-envoy-auth-partial-body';
+    const headers = [
+      { key, raw_value: Buffer.from('false') },
+      { key, raw_value: Buffer.from('true') },
+    ];
+    expect(body({ body: '{"a"', header_map: { headers } })).toBeUndefined();
+    expect(body({ body: '{}' })).toBeUndefined();
   });
 
   it('without attributes, request or http is refused', () => {

@@ -32,11 +32,24 @@ const headerNames = [
   'X-MaaS-Group',
   'x_maas_tier',
   'cookie',
+  'content-length',
+  'x-envoy-auth-partial-body',
   'x-request-id',
   ':path',
   '',
 ];
-const texts = ['', 'a', '/llm/llama/v1', 'Bearer abc', 'é名', '\u{1f600}', '\0', 'x'.repeat(300)];
+const texts = [
+  '',
+  'a',
+  '/llm/llama/v1',
+  'Bearer abc',
+  'é名',
+  '\u{1f600}',
+  '\0',
+  'x'.repeat(300),
+  '104',
+  'false',
+];
 const metadataValues = ['text', 1.5, true, false, '', null, [1], { deep: [{}] }];
 
 /** A CheckRequest that Envoy could send, as a plain object of its schema. */
@@ -100,7 +113,13 @@ function expected({ attributes }: Generated) {
     if (wanted.has(name))
       headers.set(name, earlier === undefined ? String(value) : `${earlier},${String(value)}`);
   }
-  const metadata = attributes.metadata_context?.filter_metadata.tiergate ?? {};
+  const metadata = Object.entries(attributes.metadata_context?.filter_metadata.tiergate ?? {}).filter(
+    ([, value]) => typeof value !== 'object',
+  );
+  const lower = new Map(sent.map(([key, value]) => [key.toLowerCase(), String(value)] as const));
+  const length = lower.get('content-length');
+  const isWhole = lower.get('x-envoy-auth-partial-body') === 'false';
+  const received = http.size > 0 && (isWhole || metadata.length > 0) ? http.size : undefined;
   return {
     id: http.id,
     method: http.method,
@@ -109,7 +128,9 @@ function expected({ attributes }: Generated) {
     headers,
     forgedHeaders: [...forged],
     contextExtensions: new Map(Object.entries(attributes.context_extensions)),
-    metadata: new Map(Object.entries(metadata).filter(([, value]) => typeof value !== 'object')),
+    metadata: new Map(metadata),
+    bodyBytes: length !== undefined && /^\d{1,15}$/.test(length) ? Number(length) : received,
+    body: isWhole ? Buffer.from(http.body) : undefined,
     source: attributes.source?.address.socket_address.address ?? '',
     deadlineAtMs: 1,
   };

@@ -31,7 +31,7 @@ describe('our protos', () => {
 
   /** One mistake of each kind, each in a copy of its own. */
   test.each([
-    ['a number', 'string path = 4;', 'string path = 9;', 'HttpRequest.path'],
+    ['a number', 'string path = 4;', 'string path = 19;', 'HttpRequest.path'],
     ['a name', 'string host = 5;', 'string hosts = 5;', 'HttpRequest.hosts'],
     ['a type', 'bytes raw_value = 3;', 'string raw_value = 3;', 'HeaderValue.raw_value'],
     ['a message type', 'Peer source = 1;', 'Request source = 1;', 'AttributeContext.source'],
