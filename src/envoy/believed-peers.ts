@@ -1,5 +1,5 @@
-import { BlockList, isIP } from 'node:net';
 import type { ServerUnaryCall } from '@grpc/grpc-js';
+import { createNetworks } from '../networks.ts';
 
 /** Whose word about others is believed: rate limit calls charge whom they name, access log entries end what they name. */
 export interface BelievedPeersOptions {
@@ -17,22 +17,8 @@ export type IsBelieved = (call: Pick<ServerUnaryCall<unknown, unknown>, 'getPeer
 /** Throws RangeError for a network that is none. */
 export function createIsBelieved({ address, isMutualTls, trust }: BelievedPeersOptions): IsBelieved {
   if (isMutualTls || address.startsWith('unix:')) return () => true;
-  const networks = new BlockList();
-  for (const network of trust) add(networks, network);
-  return (call) => {
-    const peer = addressOf(call.getPeer());
-    const version = isIP(peer);
-    // An IPv4 peer of a listener for both is `::ffff:1.2.3.4`; BlockList matches that with IPv4 networks by itself.
-    return version !== 0 && networks.check(peer, version === 4 ? 'ipv4' : 'ipv6');
-  };
-}
-
-function add(networks: BlockList, written: string): void {
-  const [address = '', length] = written.split('/');
-  const version = isIP(address);
-  if (version === 0) throw new RangeError(`${written} is neither a network nor an address`);
-  const family = version === 4 ? 'ipv4' : 'ipv6';
-  networks.addSubnet(address, length === undefined ? (version === 4 ? 32 : 128) : Number(length), family);
+  const isTrusted = createNetworks(trust);
+  return (call) => isTrusted(addressOf(call.getPeer()));
 }
 
 /** grpc-js puts the port behind a colon, also behind those of an IPv6 address. */

@@ -1,11 +1,10 @@
-import { chmod, lstat, unlink } from 'node:fs/promises';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Socket } from 'node:net';
+import { bindListener, type SocketAccess } from '../bind-listener.ts';
 
 export interface ListenerOptions {
-  /** `host:port`, `[IPv6]:port`, `unix:PATH` or `unix:///PATH` (gRPC name resolution); port 0 lets the system choose. */
+  /** `host:port`, `[IPv6]:port`, `unix:PATH` or `unix:///PATH`; port 0 lets the system choose. */
   readonly address: string;
-  /** Permissions of a Unix socket: who may write to it may connect (unix(7)). */
-  readonly socketMode: number;
+  readonly socketAccess: SocketAccess;
   readonly accept: (socket: Socket) => void;
 }
 
@@ -22,26 +21,16 @@ export interface Listener {
   readonly destroyConnections: () => void;
 }
 
-/** Rejects where the address can not be had. */
-export async function listen({ address, socketMode, accept }: ListenerOptions): Promise<Listener> {
+/** Rejects where the address can not be had, as `bindListener` does. */
+export async function listen({ address, socketAccess, accept }: ListenerOptions): Promise<Listener> {
   const sockets = new Set<Socket>();
   const server = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
     accept(socket);
   });
-  const path = socketPath(address);
-  const [host, port] = path === undefined ? hostAndPort(address) : ['', 0];
-  if (path === undefined) {
-    await bind(server, { host, port });
-  } else {
-    await removeStaleSocket(path);
-    await bind(server, { path });
-    await chmod(path, socketMode);
-  }
-  const bound = server.address();
   return {
-    address: typeof bound === 'object' && bound !== null ? withPort(address, bound.port) : address,
+    address: await bindListener(server, address, socketAccess),
     close() {
       server.close();
       // HTTP/2 can not say goodbye to a peer that has not even said hello, and would wait for it.
@@ -51,54 +40,4 @@ export async function listen({ address, socketMode, accept }: ListenerOptions): 
       for (const socket of sockets) socket.destroy();
     },
   };
-}
-
-function bind(
-  server: Server,
-  where: { readonly path: string } | { readonly host: string; readonly port: number },
-) {
-  return new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(where, () => {
-      server.off('error', reject);
-      resolve();
-    });
-  });
-}
-
-function socketPath(address: string): string | undefined {
-  if (!address.startsWith('unix:')) return undefined;
-  const path = address.slice('unix:'.length);
-  return path.startsWith('///') ? path.slice(2) : path;
-}
-
-function hostAndPort(address: string): readonly [host: string, port: number] {
-  const [, v6, name, port] = /^(?:\[(.+)\]|([^:]+)):(\d+)$/.exec(address) ?? [];
-  const host = v6 ?? name;
-  if (host === undefined)
-    throw new TypeError(`${address} is neither host:port nor [IPv6]:port nor unix:PATH`);
-  return [host, Number(port)];
-}
-
-function withPort(address: string, port: number): string {
-  return `${address.slice(0, address.lastIndexOf(':'))}:${port}`;
-}
-
-/**
- * Removes the socket that a killed process left behind, which would make `bind` fail. One that somebody listens
- * on stays, and so does any other file: to bind there is the operator's mistake, and bind says so.
- */
-async function removeStaleSocket(path: string): Promise<void> {
-  const found = await lstat(path).catch(() => undefined);
-  if (found?.isSocket() === true && !(await isListening(path))) await unlink(path);
-}
-
-function isListening(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path, () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'ECONNREFUSED'));
-  });
 }

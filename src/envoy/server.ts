@@ -5,6 +5,7 @@ import {
   type ServiceDefinition,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
+import type { SocketAccess } from '../bind-listener.ts';
 import type { Check } from '../check/check.ts';
 import { authorizationDefinition } from './authorization.ts';
 import { type Certificates, openCertificates, type TlsFiles } from './certificates.ts';
@@ -29,6 +30,8 @@ export type ServerFault = 'check' | 'certificates' | 'warm-up';
 export interface EnvoyServerOptions {
   /** `host:port`, `[IPv6]:port` or `unix:PATH`; port 0 lets the system choose. */
   readonly address: string;
+  /** Of a Unix socket. Default 0o660: Envoy shares the group (`fsGroup`). */
+  readonly socketAccess?: SocketAccess | undefined;
   /** Absent: no TLS. */
   readonly tls?: TlsFiles | undefined;
   readonly check: Check;
@@ -63,8 +66,6 @@ export interface EnvoyServerTuning {
   readonly certificatePollMs: number;
   /** Checks that the server makes of itself before it is started. Default 100; 0 for none. */
   readonly warmUpCalls: number;
-  /** Permissions of the Unix socket. Default 0o660: Envoy shares the group (`fsGroup`). */
-  readonly socketMode: number;
 }
 
 const defaultTuning: EnvoyServerTuning = {
@@ -75,7 +76,6 @@ const defaultTuning: EnvoyServerTuning = {
   maxMessageBytes: 4 * 1024 * 1024,
   certificatePollMs: 10_000,
   warmUpCalls: 100,
-  socketMode: 0o660,
 };
 
 export interface StopOptions {
@@ -146,7 +146,7 @@ export function createEnvoyServer(options: EnvoyServerOptions): EnvoyServer {
     try {
       listener = await listen({
         address,
-        socketMode: tuning.socketMode,
+        socketAccess: options.socketAccess ?? { mode: 0o660 },
         accept: (socket) => injector.injectConnection(socket),
       });
     } catch (error) {

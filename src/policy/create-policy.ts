@@ -9,6 +9,8 @@ export interface PolicyOptions {
   readonly defaultLimits: LimitsDocument;
   /** Name of the tier of callers whose groups belong to none; undefined denies them. */
   readonly defaultTier: string | undefined;
+  /** Why no tier may limit open requests, where that is so: nobody would tell of their end. */
+  readonly noConcurrency?: string | undefined;
 }
 
 /** Of a Kubernetes name that is a label: RFC 1123. */
@@ -44,6 +46,10 @@ export function createPolicy(
       maxTokenLifetimeMs: tier.maxTokenLifetime,
     });
   });
+  for (const [at, { concurrency }] of tiers.entries()) {
+    if (concurrency === undefined || options.noConcurrency === undefined) continue;
+    report(['tiers', at, 'limits', 'concurrency'], options.noConcurrency);
+  }
   const defaultTier = tiers.find((tier) => tier.name === options.defaultTier);
   if (options.defaultTier !== undefined && defaultTier === undefined) {
     report(['tiers'], `the default tier ${options.defaultTier} is not among the tiers`);

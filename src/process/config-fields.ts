@@ -65,6 +65,22 @@ export const tcpAddress = z.string({ error: 'must be host:port' }).transform((wr
   return z.NEVER;
 });
 
+/** Who may connect to a Unix socket: its permissions and, where they are not the process's own, user and group. */
+export const socketAccess = z
+  .strictObject({
+    // A bare 0660 would be six hundred and sixty (YAML 1.2 has octal numbers as 0o660).
+    mode: text('four octal digits in quotes, for example "0660"', /^0[0-7]{3}$/)
+      .transform((digits) => Number.parseInt(digits, 8))
+      .prefault('0660'),
+    owner: text('numbers of a user and a group, for example "1000:1337"', /^\d{1,9}:\d{1,9}$/)
+      .transform((written) => {
+        const [uid = 0, gid = 0] = written.split(':').map(Number);
+        return { uid, gid };
+      })
+      .optional(),
+  })
+  .optional();
+
 /** Path of a file; relative ones are meant from the folder of the process file, as `parseConfig` resolves them. */
 export const filePath = text('the path of a file');
 

@@ -21,6 +21,8 @@ const rules: readonly Rule[] = [
   redisHasNoSecretInIt,
   redisAnswersWithinTheCheck,
   listenersDiffer,
+  socketsHaveAPath,
+  httpDoorCarriesTheModel,
   oneModelSource,
   pathsAreOfOneKind,
   onePolicySource,
@@ -73,9 +75,9 @@ function redisAnswersWithinTheCheck({ limits, redis, check }: ConfigSections, re
 
 function listenersDiffer({ listeners, issuer }: ConfigSections, report: ReportMistake): void {
   // By program: an authorizer and an issuer live in different pods and may use the same port.
-  // TODO(#9), TODO(#11): `http` and `console` belong here once they are bound; until then they take no port.
-  const { grpc, ops } = listeners;
-  differ(['listeners'], { grpc, ops }, report);
+  // TODO(#11): `console` belongs here once it is bound; until then it takes no port.
+  const { grpc, http, ops } = listeners;
+  differ(['listeners'], { grpc, ...(http !== undefined && { http }), ops }, report);
   differ(['issuer', 'listeners'], issuer.listeners, report);
 }
 
@@ -91,6 +93,21 @@ function differ(
     const where = [...path, name, 'address'];
     report(where, `${formatListenAddress(address)} is taken by ${[...path, taken[0]].join('.')}`);
   }
+}
+
+function socketsHaveAPath({ listeners }: ConfigSections, report: ReportMistake): void {
+  for (const door of ['grpc', 'http'] as const) {
+    const listener = listeners[door];
+    if (listener?.socket === undefined || listener.address.kind === 'unix') continue;
+    report(['listeners', door, 'socket'], `would be ignored: listeners.${door}.address is no unix:PATH`);
+  }
+}
+
+/** What Envoy says of a route or from its filters, and no other way to ask does. */
+function httpDoorCarriesTheModel({ listeners, model }: ConfigSections, report: ReportMistake): void {
+  if (listeners.http === undefined || (model.from !== 'context' && model.from !== 'metadata')) return;
+  const only = 'is told to the gRPC door only: write path or header, or leave out listeners.http';
+  report(['model', 'from'], `${model.from} ${only}`);
 }
 
 function oneModelSource({ model, credential }: ConfigSections, report: ReportMistake): void {

@@ -12,6 +12,7 @@ import {
   objectName,
   oneOf,
   pathPrefix,
+  socketAccess,
   tcpAddress,
   text,
   wholeNumber,
@@ -32,17 +33,20 @@ const listeners = z
     grpc: z
       .strictObject({
         address: listenAddress.prefault('0.0.0.0:9090'),
+        socket: socketAccess,
         tls: server,
         trust: listOf(network).default(['127.0.0.0/8', '::1']),
       })
       .prefault({}),
+    /** There where it is written. */
     http: z
       .strictObject({
         address: listenAddress.prefault('0.0.0.0:9092'),
+        socket: socketAccess,
         profile: oneOf('envoy', 'istio', 'nginx', 'caddy', 'traefik').default('envoy'),
-        trust: listOf(network).default([]),
+        trust: listOf(network).default(['127.0.0.0/8', '::1']),
       })
-      .prefault({}),
+      .optional(),
     ops: z.strictObject({ address: tcpAddress.prefault('0.0.0.0:9091') }).prefault({}),
     console: z.strictObject({ address: tcpAddress.prefault('127.0.0.1:9093') }).prefault({}),
   })

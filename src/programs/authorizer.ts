@@ -19,6 +19,7 @@ import { preflight } from './preflight.ts';
 import type { Program } from './program.ts';
 import { startAccounts } from './start-accounts.ts';
 import { type RbacPart, startDeniedList, startRbac } from './start-protection.ts';
+import { createHttpDoor } from './http-door.ts';
 import { packageVersion, runServer, type ServerContext } from './run-server.ts';
 import { headersRead, wireCheck } from './wire-check.ts';
 import { wireTransport } from './wire-transport.ts';
@@ -47,6 +48,8 @@ export interface AuthorizerSources {
 export interface RunningAuthorizer {
   /** Of the gRPC door, with the port that it got. */
   readonly grpcAddress: string;
+  /** Of the HTTP door, where there is one. */
+  readonly httpAddress: string | undefined;
   readonly opsUrl: string;
   readonly client: KubernetesClient;
   readonly counters: Counters;
@@ -113,23 +116,38 @@ export async function startAuthorizer(
     metrics: transportMetrics,
     log: context.log,
   });
-  const server = createDoor(tracing?.traced(check) ?? check, transport.services, context, metrics);
+  const tracedCheck = tracing?.traced(check) ?? check;
+  const server = createDoor(tracedCheck, transport.services, context, metrics);
+  const httpDoor = createHttpDoor(tracedCheck, context, metrics);
+  /** At the same time: the delay of one is not to come after that of the other. */
+  async function stopDoors(signal: AbortSignal): Promise<void> {
+    health.stopping();
+    const how = { drainDelayMs: sources.drainDelayMs ?? defaultDrainDelayMs, graceMs, signal };
+    await Promise.all([server.stop(how), httpDoor?.stop(how)]);
+  }
   const grpcAddress = await lifecycle.start({
     name: 'grpc',
     start: () => server.start(),
     async stop(_address, signal) {
-      health.stopping();
-      await server.stop({ drainDelayMs: sources.drainDelayMs ?? defaultDrainDelayMs, graceMs, signal });
+      await stopDoors(signal);
       await transport.settle(signal);
     },
   });
   events.listening({ listener: 'grpc', address: grpcAddress });
+  const httpAddress =
+    httpDoor &&
+    (await lifecycle.start({
+      name: 'http',
+      start: () => httpDoor.start(),
+      stop: (_address, signal) => stopDoors(signal),
+    }));
+  if (httpAddress !== undefined) events.listening({ listener: 'http', address: httpAddress });
 
   const syncs = [accounts.settled(), denied.settled(), rbac.settled()];
   await Promise.all([...syncs, refreshKeys(keys, health), adviseAboutAudience(client, context)]);
   lifecycle.signal.throwIfAborted();
   server.setServing(true);
-  return { grpcAddress, opsUrl, client, counters, policy };
+  return { grpcAddress, httpAddress, opsUrl, client, counters, policy };
 }
 
 function createDoor(
@@ -138,10 +156,11 @@ function createDoor(
   { config, log }: ServerContext,
   metrics: Metrics,
 ): EnvoyServer {
-  const { address, tls } = config.listeners.grpc;
+  const { address, socket, tls } = config.listeners.grpc;
   const logDecision = createDecisionLog({ mode: config.log.decisions, log, random: Math.random });
   return createEnvoyServer({
     address: formatListenAddress(address),
+    socketAccess: socket,
     tls,
     check,
     services,

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDependencyError } from '../dependency-error.ts';
+import { checkDoorProfiles } from '../http/check-door/profiles.ts';
 import type { ConnectionOptions } from '../kubernetes/connection.ts';
 import type { KubernetesClient } from '../kubernetes/client.ts';
 import { type ConfigMap, type ConfigMapName, readConfigMap } from '../kubernetes/config-map.ts';
@@ -82,8 +83,17 @@ export function parsePolicyText(name: string, text: string, config: Config): Pol
 }
 
 /** What of the process file a policy document is read with. */
-export function policyOptions({ instance, policy }: Config) {
-  return { instance, defaultLimits: policy.defaultLimits, defaultTier: policy.defaultTier };
+export function policyOptions({ instance, policy, listeners: { http } }: Config) {
+  const { defaultLimits, defaultTier } = policy;
+  const isToldOfEnds = http === undefined || checkDoorProfiles[http.profile].tellsEnds;
+  return {
+    instance,
+    defaultLimits,
+    defaultTier,
+    noConcurrency: isToldOfEnds
+      ? undefined
+      : `needs a gateway that tells of the end of requests; listeners.http.profile ${http.profile} is none`,
+  };
 }
 
 function validPolicy(name: string, parsed: ParsedPolicy): Policy {

@@ -105,6 +105,9 @@ const listenFaults: Readonly<Record<string, string>> = {
   EADDRINUSE: 'is taken: another program listens there',
   EACCES: 'is not for this user to listen on',
   EADDRNOTAVAIL: 'is no address of this machine',
+  ENOENT: 'can not be listened on: its folder is not there',
+  ENOTSOCK: 'is there already, and is no socket: remove it or name another path',
+  EPERM: 'can not be given its mode or owner: only root can give a socket to another user or a foreign group',
 };
 
 function listenWords({ code, address, port = -1 }: ListenFault): string {

@@ -61,7 +61,7 @@ export const sandbox: Program = async (args, io) => {
   } catch (error) {
     const code = exitCodeOf(error, io);
     if (code === exitCode.unavailable) {
-      io.err('--gateway-port and --grpc-port choose other ports, 0 any free one');
+      io.err('--gateway-port, --grpc-port and --http-port choose other ports, 0 any free one');
     }
     return code;
   }
@@ -70,6 +70,7 @@ export const sandbox: Program = async (args, io) => {
 interface SandboxOptions {
   readonly gatewayPort: number;
   readonly grpcPort: number;
+  readonly httpPort: number;
   readonly useEnvoy: boolean;
   readonly policyFile: string | undefined;
   /** Flags whose listener is still to be built. */
@@ -82,7 +83,7 @@ function readOptions(args: readonly string[]): SandboxOptions {
     options: {
       'gateway-port': { type: 'string', default: '8000' },
       'grpc-port': { type: 'string', default: '9090' },
-      'http-port': { type: 'string' },
+      'http-port': { type: 'string', default: '9092' },
       'console-port': { type: 'string' },
       'no-envoy': { type: 'boolean', default: false },
       policy: { type: 'string' },
@@ -91,9 +92,10 @@ function readOptions(args: readonly string[]): SandboxOptions {
   return {
     gatewayPort: portOf('gateway-port', values['gateway-port']),
     grpcPort: portOf('grpc-port', values['grpc-port']),
+    httpPort: portOf('http-port', values['http-port']),
     useEnvoy: !values['no-envoy'],
     policyFile: values.policy,
-    notBound: (['http-port', 'console-port'] as const).filter((flag) => {
+    notBound: (['console-port'] as const).filter((flag) => {
       const value = values[flag];
       return value !== undefined && portOf(flag, value) >= 0;
     }),
@@ -109,9 +111,9 @@ function portOf(flag: string, text: string): number {
 }
 
 /** As an installation has it, but for the ports, and counters in memory. */
-function configText(grpcPort: number): string {
+function configText({ grpcPort, httpPort }: SandboxOptions): string {
   return `
-listeners: {grpc: {address: "127.0.0.1:${grpcPort}"}, ops: {address: "127.0.0.1:0"}}
+listeners: {grpc: {address: "127.0.0.1:${grpcPort}"}, http: {address: "127.0.0.1:${httpPort}"}, ops: {address: "127.0.0.1:0"}}
 limits: {store: memory}
 check: {deadline: 800ms}
 issuer: {listeners: {http: {address: "127.0.0.1:0"}, ops: {address: "127.0.0.1:0"}}}
@@ -127,7 +129,7 @@ async function start(
 ): Promise<SandboxGateway> {
   const { lifecycle } = context;
   const { policyFile: path } = options;
-  const builtIn = parseConfig(configText(options.grpcPort), { file: 'sandbox', folder: '.' });
+  const builtIn = parseConfig(configText(options), { file: 'sandbox', folder: '.' });
   const config =
     path === undefined
       ? builtIn
@@ -177,6 +179,7 @@ async function start(
       gatewayUrl,
       gateway: gateway.words,
       grpcAddress: authorizer.grpcAddress,
+      httpAddress: authorizer.httpAddress ?? '',
       opsUrl: authorizer.opsUrl,
       kubernetesUrl,
       expiredToken: await issueExpiredToken(api, {

@@ -1,3 +1,5 @@
+import * as httpDoor from './envoy-http-service.ts';
+
 /** What an Envoy of ours is given to put into its bootstrap. */
 export interface EnvoyPlace {
   /** For the listener that clients call. */
@@ -12,6 +14,8 @@ export type Endpoint = { readonly port: number } | { readonly path: string };
 export interface GatewayOptions {
   /** Speaks ext_authz v3 over gRPC without TLS. */
   readonly authorizer: Endpoint;
+  /** The authorizer's HTTP door, which is asked then; the gRPC one gets the access log all the same. */
+  readonly httpDoor?: Endpoint;
   readonly model: Endpoint;
   /** Serves `/maas-api` and `/v1/models`; without it they go to the model like all else. */
   readonly issuer?: Endpoint;
@@ -71,6 +75,7 @@ const statPrefix = 'gateway';
 export function gatewayBootstrap(place: EnvoyPlace, options: GatewayOptions): object {
   const upstreams = [
     cluster('authorizer', options.authorizer, true),
+    ...(options.httpDoor === undefined ? [] : [cluster(httpDoor.httpDoorCluster, options.httpDoor, false)]),
     cluster('model', options.model, false),
     ...(options.issuer === undefined ? [] : [cluster('issuer', options.issuer, false)]),
   ];
@@ -101,6 +106,7 @@ function connectionManager(place: EnvoyPlace, options: GatewayOptions): object {
     normalize_path: isNormalizing,
     merge_slashes: isNormalizing,
     path_with_escaped_slashes_action: options.normalizePath ?? 'KEEP_UNCHANGED',
+    ...(options.httpDoor !== undefined && { local_reply_config: httpDoor.couldNotTellReplies }),
     access_log: [
       accessLog(place.accessLogPath),
       ...(options.accessLog === undefined ? [] : [grpcAccessLog(options.accessLog)]),
@@ -119,6 +125,7 @@ function connectionManager(place: EnvoyPlace, options: GatewayOptions): object {
           domains: ['*'],
           routes: routes(options),
           typed_per_filter_config: perRoute(options),
+          ...(options.httpDoor !== undefined && { response_headers_to_remove: httpDoor.modelsOwnHeaders }),
         },
       ],
     },
@@ -132,21 +139,28 @@ function extAuthz(options: GatewayOptions): object {
     failure_mode_allow: options.failureModeAllow ?? false,
     status_on_error: { code: options.statusOnError ?? 503 },
     encode_raw_headers: options.encodeRawHeaders ?? false,
-    ...(options.allowedHeaders === undefined
+    ...(options.allowedHeaders === undefined && options.httpDoor === undefined
       ? {}
       : {
           allowed_headers: {
-            patterns: options.allowedHeaders.map((name) => ({ exact: name, ignore_case: true })),
+            patterns: [
+              ...(options.allowedHeaders ?? []).map((name) => ({ exact: name, ignore_case: true })),
+              ...(options.httpDoor === undefined ? [] : [httpDoor.forgedHeaders]),
+            ],
           },
         }),
-    grpc_service: {
-      timeout: `${(options.timeoutMs ?? 1_000) / 1_000}s`,
-      envoy_grpc: { cluster_name: 'authorizer' },
-      // Here and not inside envoy_grpc, where the field of the same name is for xDS streams.
-      ...(options.retry === undefined
-        ? {}
-        : { retry_policy: { num_retries: options.retry.attempts, retry_on: options.retry.on } }),
-    },
+    ...(options.httpDoor === undefined
+      ? { grpc_service: grpcService(options) }
+      : { http_service: httpDoor.httpService(options.timeoutMs) }),
+  };
+}
+
+function grpcService({ timeoutMs = 1_000, retry }: GatewayOptions): object {
+  return {
+    timeout: `${timeoutMs / 1_000}s`,
+    envoy_grpc: { cluster_name: 'authorizer' },
+    // Here and not inside envoy_grpc, where the field of the same name is for xDS streams.
+    ...(retry === undefined ? {} : { retry_policy: { num_retries: retry.attempts, retry_on: retry.on } }),
   };
 }
 

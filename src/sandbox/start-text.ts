@@ -9,6 +9,7 @@ export interface StartTextOptions {
   /** `Envoy at PATH`, or that the built-in one stands in. */
   readonly gateway: string;
   readonly grpcAddress: string;
+  readonly httpAddress: string;
   readonly opsUrl: string;
   readonly kubernetesUrl: string;
   readonly expiredToken: string;
@@ -19,7 +20,17 @@ export interface StartTextOptions {
 
 /** What the sandbox says when it is ready: what runs, who is who, and lines to paste. */
 export function startText(options: StartTextOptions): string {
-  const { gatewayUrl, gateway, grpcAddress, opsUrl, kubernetesUrl, expiredToken, policy, notes } = options;
+  const {
+    gatewayUrl,
+    gateway,
+    grpcAddress,
+    httpAddress,
+    opsUrl,
+    kubernetesUrl,
+    expiredToken,
+    policy,
+    notes,
+  } = options;
   const tierOf = createTierOf(policy);
   const users = sandboxUsers.map((user) => {
     const standing = [tierWords(tierOf(user)), ...(user.words === undefined ? [] : [user.words])];
@@ -30,7 +41,7 @@ tiergate sandbox: everything on this machine, nothing kept.
 
   gateway     ${gatewayUrl} (${gateway})
   token API   ${gatewayUrl}/maas-api/docs
-  authorizer  ${grpcAddress} (gRPC, ext_authz v3)
+  authorizer  ${grpcAddress} (gRPC, ext_authz v3), http://${httpAddress} (the same over HTTP)
   probes      ${opsUrl}/readyz, ${opsUrl}/metrics
   cluster     ${kubernetesUrl} (embedded Kubernetes API)
 ${notes.map((note) => `  note        ${note}\n`).join('')}

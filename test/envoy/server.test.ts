@@ -212,7 +212,7 @@ describe('starting', () => {
     await expect(serve({ address })).rejects.toThrow('EADDRINUSE');
     expect(await client.check(sampleRequest())).toMatchObject({ http_response: 'ok_response' });
     await writeFile(join(folder, 'precious'), 'text');
-    await expect(serve({ address: `unix:${join(folder, 'precious')}` })).rejects.toThrow('EADDRINUSE');
+    await expect(serve({ address: `unix:${join(folder, 'precious')}` })).rejects.toThrow('ENOTSOCK');
   });
 });
 

@@ -57,10 +57,16 @@ export interface AuthorizerOptions {
   readonly kubeconfig?: string;
   /** Of the gRPC door. Default: any that is free. */
   readonly port?: number;
+  /** `listeners.http` besides its address, such as `profile: nginx`; there is no HTTP door without. */
+  readonly http?: string;
+  /** Of the HTTP door. Default: any port that is free. */
+  readonly httpAddress?: string;
 }
 
 export interface Authorizer extends RunningProcess {
   readonly port: number;
+  /** Of the HTTP door; 0 where there is none, or none on a port. */
+  readonly httpPort: number;
   readonly opsUrl: string;
   /** Where `policy` was written, if it was given. */
   readonly policyFile: string;
@@ -105,6 +111,9 @@ export async function startInstallation(): Promise<Installation> {
   async function startAuthorizer(options: AuthorizerOptions = {}): Promise<Authorizer> {
     const { deadlineMs = 800 } = options;
     const [port, opsPort] = [options.port ?? (await freePort()), await freePort()];
+    const httpPort = options.http === undefined || options.httpAddress !== undefined ? 0 : await freePort();
+    const httpAddress = options.httpAddress ?? `127.0.0.1:${httpPort}`;
+    const http = options.http === undefined ? '' : `, http: {address: "${httpAddress}", ${options.http}}`;
     const file = join(folder, `authorizer-${port}.yaml`);
     const policyFile = join(folder, `policy-${port}.yaml`);
     if (options.policy !== undefined) await writeFile(policyFile, options.policy);
@@ -113,7 +122,7 @@ export async function startInstallation(): Promise<Installation> {
     await writeFile(
       file,
       `
-listeners: {grpc: {address: "127.0.0.1:${port}"${options.grpc === undefined ? '' : `, ${options.grpc}`}}, ops: {address: "127.0.0.1:${opsPort}"}}
+listeners: {grpc: {address: "127.0.0.1:${port}"${options.grpc === undefined ? '' : `, ${options.grpc}`}}, ops: {address: "127.0.0.1:${opsPort}"}${http}}
 check: {deadline: ${deadlineMs}ms}
 policy: ${policy}
 redis: {${options.redis ?? `url: "redis://127.0.0.1:${redisProxy.port}"`}, keySecretFile: ${keySecretFile}, commandTimeout: ${Math.round((deadlineMs * 3) / 8)}ms}
@@ -129,7 +138,14 @@ ${options.config ?? ''}
       env: { LOG_LEVEL: options.logLevel ?? 'info' },
       isReady: async (signal) => (await fetch(`${opsUrl}/readyz`, { signal })).ok,
     });
-    const authorizer = { ...started, port, opsUrl, policyFile, log: () => readFile(started.logPath, 'utf8') };
+    const authorizer = {
+      ...started,
+      port,
+      httpPort,
+      opsUrl,
+      policyFile,
+      log: () => readFile(started.logPath, 'utf8'),
+    };
     running.push({ stop: started.kill });
     return authorizer;
   }

@@ -33,7 +33,6 @@ describe('defaults', () => {
       workers: 1,
       listeners: {
         grpc: { address: { kind: 'tcp', host: '0.0.0.0', port: 9090 }, tls: undefined },
-        http: { address: { kind: 'tcp', host: '0.0.0.0', port: 9092 }, profile: 'envoy', trust: [] },
         ops: { address: { kind: 'tcp', host: '0.0.0.0', port: 9091 } },
         console: { address: { kind: 'tcp', host: '127.0.0.1', port: 9093 } },
       },
@@ -148,6 +147,27 @@ redis: {url: "redis://r", keySecretFile: ../key, passwordFile: /run/pw}`);
 
   test('decisions are sampled one in so many', () => {
     expect(parse(`${redis}log: {decisions: {sample: 100}}`).log.decisions).toEqual({ sample: 100 });
+  });
+});
+
+describe('the doors', () => {
+  test('the HTTP door is there where it is written, with its defaults', () => {
+    expect(parse(redis).listeners.http).toBeUndefined();
+    expect(parse(`${redis}listeners: {http: {}}`).listeners.http).toEqual({
+      address: { kind: 'tcp', host: '0.0.0.0', port: 9092 },
+      profile: 'envoy',
+      trust: ['127.0.0.0/8', '::1'],
+    });
+  });
+
+  test('a Unix socket has its mode and its owner as numbers', () => {
+    const socket = '{address: "unix:/run/s", socket: {mode: "0600", owner: "1000:1337"}}';
+    expect(parse(`${redis}listeners: {http: ${socket}}`).listeners.http?.socket).toEqual({
+      mode: 0o600,
+      owner: { uid: 1000, gid: 1337 },
+    });
+    const plain = parse(`${redis}listeners: {grpc: {address: "unix:/run/s", socket: {}}}`);
+    expect(plain.listeners.grpc.socket).toEqual({ mode: 0o660 });
   });
 });
 
@@ -266,6 +286,28 @@ workers: 4
       'listeners.ops.address@1: 127.0.0.1:9090 is taken by listeners.grpc',
     ],
     ['listeners: {http: {trust: [10.0.0.0/33]}}', 'listeners.http.trust[0]@1: must be a network'],
+    [
+      'listeners: {http: {address: "127.0.0.1:9091"}}',
+      'listeners.ops.address@1: 0.0.0.0:9091 is taken by listeners.http',
+    ],
+    [
+      'listeners: {grpc: {address: "unix:/run/s"}, http: {address: "unix:/run/s"}}',
+      'listeners.http.address@1: unix:/run/s is taken by listeners.grpc',
+    ],
+    ['listeners: {http: {profile: apache}}', 'listeners.http.profile@1: must be one of envoy, istio, nginx'],
+    ['listeners: {http: {socket: {}}}', 'listeners.http.socket@1: would be ignored: listeners.http.address'],
+    [
+      'listeners: {grpc: {address: "unix:/run/s", socket: {mode: 0660}}}',
+      'listeners.grpc.socket.mode@1: must be four octal digits in quotes',
+    ],
+    [
+      'listeners: {grpc: {address: "unix:/run/s", socket: {owner: envoy}}}',
+      'listeners.grpc.socket.owner@1: must be numbers of a user and a group',
+    ],
+    [
+      'listeners: {http: {}}\nmodel: {from: metadata}',
+      'model.from@2: metadata is told to the gRPC door only',
+    ],
     ['kubernetes: {context: a}', 'kubernetes.context@1: needs kubernetes.kubeconfig'],
     [
       'identity: {audience: "https://kubernetes.default.svc"}',
@@ -342,7 +384,6 @@ workers: 4
 
   const notBuilt: readonly (readonly [text: string, key: string])[] = [
     ['workers: 2', 'workers'],
-    ['listeners: {http: {address: "0.0.0.0:1"}}', 'listeners.http'],
     ['listeners: {console: {address: "0.0.0.0:1"}}', 'listeners.console'],
   ];
 
@@ -354,7 +395,7 @@ workers: 4
 
   test('the default of what is not built yet may be written down, and what happens anyway may be asked for', () => {
     const text = `${redis}workers: 1
-listeners: {http: {address: "0.0.0.0:9092", profile: envoy}}
+listeners: {console: {address: "127.0.0.1:9093"}}
 reviews: {timeout: 3s, queue: 1000}
 `;
     expect(mistakesOf(text)).toEqual([]);

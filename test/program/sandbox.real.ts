@@ -10,7 +10,7 @@ describe('a sandbox with a real Envoy on the PATH', () => {
   let envoy: string;
 
   const start = async (): Promise<ProgramProcess> => {
-    const started = startProgram(['sandbox', '--gateway-port', '0', '--grpc-port', '0'], {
+    const started = startProgram(['sandbox', '--gateway-port', '0', '--grpc-port', '0', '--http-port', '0'], {
       env: { PATH: `${dirname(envoy)}:${process.env['PATH']}` },
     });
     await started.said('Ctrl-C ends it.');
@@ -39,7 +39,7 @@ describe('a sandbox with a real Envoy on the PATH', () => {
 
   it('refuses a gateway port that its Envoy would share with another', async () => {
     const [, port = ''] = /gateway +http:\/\/127\.0\.0\.1:(\d+)/.exec(sandbox.out()) ?? [];
-    const second = startProgram(['sandbox', '--gateway-port', port, '--grpc-port', '0'], {
+    const second = startProgram(['sandbox', '--gateway-port', port, '--grpc-port', '0', '--http-port', '0'], {
       env: { PATH: `${dirname(envoy)}:${process.env['PATH']}` },
     });
     const { code, err } = await second.ended;

@@ -16,7 +16,7 @@ import {
 import { describeLinesToPaste } from './sandbox-lines.ts';
 
 /** Ports that nobody else has. */
-const free = ['--gateway-port', '0', '--grpc-port', '0'];
+const free = ['--gateway-port', '0', '--grpc-port', '0', '--http-port', '0'];
 
 /** In what time it ends when it is told to. */
 const stopMs = 2_000;
@@ -56,7 +56,7 @@ describe('a sandbox', () => {
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'tiergate-sandbox-test-'));
-    sandbox = await startSandbox('--no-envoy', '--http-port', '9092', '--console-port', '0');
+    sandbox = await startSandbox('--no-envoy', '--console-port', '0');
   });
 
   afterAll(() => {
@@ -68,7 +68,7 @@ describe('a sandbox', () => {
     const text = sandbox.out();
     expect(text).toMatch(/^ {2}gateway {5}http:\/\/127\.0\.0\.1:[1-9]\d+ \(built in\)$/m);
     expect(text).toMatch(/^ {2}authorizer {2}127\.0\.0\.1:[1-9]\d+ \(gRPC, ext_authz v3\)$/m);
-    for (const flag of ['--http-port', '--console-port']) {
+    for (const flag of ['--console-port']) {
       expect(text).toContain(`note        ${flag} is accepted; its listener is not built yet and not bound`);
     }
     expect(text).toContain('sandbox-alice  alice@example.com (premium: 20 requests per 2m)');
@@ -214,7 +214,7 @@ describe('a sandbox refuses to start, in words,', () => {
     expect(code).toBe(69);
     expect(err).toBe(
       `127.0.0.1:${port} is taken: another program listens there\n` +
-        '--gateway-port and --grpc-port choose other ports, 0 any free one\n',
+        '--gateway-port, --grpc-port and --http-port choose other ports, 0 any free one\n',
     );
   });
 });

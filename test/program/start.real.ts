@@ -37,10 +37,14 @@ describe('npm start, on a fresh clone after npm ci', () => {
   /** Runs it until it is ready, ends it by a signal to npm, and tells what it said and how long it took. */
   async function start(signal: NodeJS.Signals) {
     const startedAtMs = performance.now();
-    const npm = spawn('npm', ['start', '--', '--gateway-port', '0', '--grpc-port', '0', '--no-envoy'], {
-      cwd: clone,
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
+    const npm = spawn(
+      'npm',
+      ['start', '--', '--gateway-port', '0', '--grpc-port', '0', '--http-port', '0', '--no-envoy'],
+      {
+        cwd: clone,
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    );
     let out = '';
     npm.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
     const closed = once(npm, 'close');

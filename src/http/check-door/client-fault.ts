@@ -1,0 +1,49 @@
+import type { Socket } from 'node:net';
+import type { AnswerCheck } from './answer.ts';
+import { denied } from '../../check/outcome.ts';
+
+/** How long a peer may take to read why it is turned away. */
+const lingerMs = 1000;
+
+/** What Node's parser refuses, by its code; all else is a 400. */
+const statusByCode: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+};
+
+export interface TurnAwayOptions {
+  readonly answerCheck: AnswerCheck;
+  /** Whether an earlier request on the connection still waits for its answer. */
+  readonly isWaiting: (socket: Socket) => boolean;
+}
+
+/**
+ * What to do with a connection on which something came that is no HTTP request, or not in time: it gets a 4xx with
+ * `request_invalid`, and is closed. Where an earlier request on it still waits for its answer it is only closed, for
+ * this one would be taken for that.
+ */
+export function createTurnAway(
+  options: TurnAwayOptions,
+): (error: NodeJS.ErrnoException, socket: Socket) => void {
+  const { headers, body } = options.answerCheck(
+    denied('request_invalid', 'The request can not be read.'),
+    [],
+  );
+  const lines = headers.map((text, at) => (at % 2 === 0 ? `${text}: ` : `${text}\r\n`)).join('');
+  const rest = `\r\n${lines}connection: close\r\n\r\n${body}`;
+  const turnedAway = new WeakSet<Socket>();
+
+  return (error, socket) => {
+    // The parser says so again of everything that comes after; it is read and dropped meanwhile.
+    if (turnedAway.has(socket)) return;
+    turnedAway.add(socket);
+    if (!socket.writable || error.code === 'ECONNRESET' || options.isWaiting(socket)) {
+      socket.destroy();
+      return;
+    }
+    socket.end(`HTTP/1.1 ${statusByCode[error.code ?? ''] ?? '400 Bad Request'}${rest}`, 'latin1');
+    const timer = setTimeout(() => socket.destroy(), lingerMs).unref();
+    socket.once('end', () => socket.destroy());
+    socket.once('close', () => clearTimeout(timer));
+  };
+}

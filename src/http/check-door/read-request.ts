@@ -1,0 +1,140 @@
+import { isIP } from 'node:net';
+import { forgedPrefixes, isForged } from '../../check/answer.ts';
+import type { CheckInput } from '../../check/check-input.ts';
+import { type Denied, denied } from '../../check/outcome.ts';
+import type { CheckDoorProfile } from './profile.ts';
+
+export interface ReadRequestOptions {
+  readonly profile: CheckDoorProfile;
+  /** Lower-case names of the headers that some stage reads. No other is looked at. */
+  readonly headers: ReadonlySet<string>;
+  readonly now: () => number;
+  /** Told of every caller that would have to be trusted and is not. */
+  readonly onUntrusted: () => void;
+}
+
+/** What comes with a connection, whatever is sent on it. */
+export interface Peer {
+  /** Whether what it says about the original request is believed. */
+  readonly isTrusted: boolean;
+  /** Empty on a Unix socket. */
+  readonly address: string;
+}
+
+/** The parts of an `http.IncomingMessage` that are read. */
+export interface RawRequest {
+  readonly method: string;
+  readonly url: string;
+  /** Names and values by turns, as sent. */
+  readonly rawHeaders: readonly string[];
+}
+
+/**
+ * Request → CheckInput, or the denial `request_invalid`: a caller that is not trusted but needs to be, an original
+ * request that is not said exactly once, and with a profile that removes nothing, headers that look like ours. Never
+ * throws, and looks at each header once.
+ */
+export type ReadRequest = (request: RawRequest, peer: Peer) => CheckInput | Denied;
+
+export function createReadRequest(options: ReadRequestOptions): ReadRequest {
+  const { profile, now } = options;
+  const { original, source: sourceName, timeout: timeoutName, removesHeaders } = profile;
+  const told = [original?.method, original?.path, sourceName, timeoutName].filter(
+    (name) => name !== undefined,
+  );
+  const find = createFind(new Set([...options.headers, ...told]));
+
+  return ({ method, url, rawHeaders }, peer) => {
+    const headers = new Map<string, string>();
+    let forged: string[] | undefined;
+    let toldMethod: Told;
+    let toldPath: Told;
+    let source: Told;
+    let timeout: Told;
+    for (let at = 0; at < rawHeaders.length; at += 2) {
+      const written = rawHeaders[at] ?? '';
+      if (looksForged(written)) (forged ??= []).push(written.toLowerCase());
+      const name = find(written);
+      if (name === undefined) continue;
+      const value = rawHeaders[at + 1] ?? '';
+      const earlier = headers.get(name);
+      headers.set(name, earlier === undefined ? value : `${earlier},${value}`);
+      // Twice is a doubt, and never the first or the last of the two.
+      if (name === original?.method) toldMethod = toldMethod === undefined ? value : null;
+      else if (name === original?.path) toldPath = toldPath === undefined ? value : null;
+      else if (name === sourceName) source = source === undefined ? value : null;
+      else if (name === timeoutName) timeout = timeout === undefined ? value : null;
+    }
+    if (original !== undefined) {
+      if (!peer.isTrusted) {
+        options.onUntrusted();
+        return invalid('The caller is not trusted to ask for others.');
+      }
+      if (!toldMethod || !toldPath) return invalid('The original request is not told.');
+    }
+    if (forged !== undefined && !removesHeaders) {
+      return invalid('A header of the request could pass for one that only the gateway sets.');
+    }
+    return {
+      id: '',
+      method: original === undefined ? method : (toldMethod ?? ''),
+      path: original === undefined ? url : (toldPath ?? ''),
+      headers,
+      forgedHeaders: forged === undefined ? nothing : [...new Set(forged)],
+      contextExtensions: noText,
+      metadata: noText,
+      source: (peer.isTrusted ? addressIn(source) : undefined) ?? peer.address,
+      deadlineAtMs: peer.isTrusted && timeout ? deadline(timeout, now) : Number.POSITIVE_INFINITY,
+    };
+  };
+}
+
+/** Null: told more than once. */
+type Told = string | null | undefined;
+
+const nothing: readonly string[] = [];
+const noText: ReadonlyMap<string, string> = new Map();
+
+function invalid(detail: string): Denied {
+  return denied('request_invalid', detail);
+}
+
+function addressIn(told: Told): string | undefined {
+  if (!told) return undefined;
+  const last = told.slice(told.lastIndexOf(',') + 1).trim();
+  return isIP(last) === 0 ? undefined : last;
+}
+
+function deadline(timeout: string, now: () => number): number {
+  return /^\d{1,9}$/.test(timeout) ? now() + Number(timeout) : Number.POSITIVE_INFINITY;
+}
+
+/** Name in any case → the wanted name that it is. Nearly all others are told apart by their length. */
+function createFind(wanted: ReadonlySet<string>): (written: string) => string | undefined {
+  const byLength = new Map<number, string[]>();
+  for (const name of wanted) {
+    const sameLength = byLength.get(name.length);
+    if (sameLength === undefined) byLength.set(name.length, [name]);
+    else sameLength.push(name);
+  }
+  return (written) => {
+    const sameLength = byLength.get(written.length);
+    if (sameLength === undefined) return undefined;
+    const lower = written.toLowerCase();
+    return sameLength.find((name) => name === lower);
+  };
+}
+
+const shortestForged = Math.min(...forgedPrefixes.map((prefix) => prefix.length));
+const firstLetters = new Set(forgedPrefixes.map((prefix) => prefix.charCodeAt(0)));
+const thirdLetters = new Set(forgedPrefixes.map((prefix) => prefix.charCodeAt(2)));
+
+/** As `isForged`; two letters tell nearly all other headers apart. A bit more makes a letter of ASCII lower-case. */
+function looksForged(name: string): boolean {
+  return (
+    name.length >= shortestForged &&
+    firstLetters.has(name.charCodeAt(0) | 0x20) &&
+    thirdLetters.has(name.charCodeAt(2) | 0x20) &&
+    isForged(name)
+  );
+}
