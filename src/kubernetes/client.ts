@@ -4,6 +4,7 @@ import { createSecret, type Secret } from '../secret.ts';
 import { faultError, faultOfStatus, type KubernetesAnswer, malformed, parsed } from './answer.ts';
 import type { Connection } from './connection.ts';
 import { createExchange } from './exchange.ts';
+import type { FollowElsewhere } from './relay-news.ts';
 import { readJsonLines, readText } from './response-body.ts';
 import { createWait } from './wait.ts';
 
@@ -65,6 +66,8 @@ export interface KubernetesClient {
   readonly request: (request: KubernetesRequest) => Promise<KubernetesAnswer>;
   /** A watch, on a connection of its own. An answer other than 200 comes back as a value, as above. */
   readonly stream: (request: KubernetesStreamRequest) => Promise<KubernetesStream | KubernetesAnswer>;
+  /** Absent: watches are our own. */
+  readonly followElsewhere?: FollowElsewhere;
   /** The bearer token by which the API server knows us, if it is one. */
   readonly ownToken: () => Promise<Secret | undefined>;
   /** The namespace of our context: in a cluster, our own. */
@@ -80,6 +83,7 @@ export interface KubernetesClientOptions {
   /** Connections for requests; one more request waits for its turn, within its time-out. Default 64. */
   readonly maxConnections?: number;
   readonly now?: () => number;
+  readonly followElsewhere?: FollowElsewhere | undefined;
 }
 
 const defaultMaxAnswerBytes = 4 * 1024 * 1024;
@@ -128,6 +132,7 @@ export function createKubernetesClient(options: KubernetesClientOptions): Kubern
 
   return {
     namespace: connection.namespace,
+    ...(options.followElsewhere !== undefined && { followElsewhere: options.followElsewhere }),
     request: async (request) => {
       const { method, signal, timeoutMs = options.timeoutMs } = request;
       const isRepeatable = request.idempotent ?? (method !== 'POST' && method !== 'PATCH');

@@ -3,6 +3,8 @@ import { type DependencyError, isDependencyError } from '../dependency-error.ts'
 import type { KubernetesClient } from './client.ts';
 import { type Collection, listCollection, type Refusal, watchCollection } from './collection.ts';
 import { createObjectStore, type Kept, type ObjectChange } from './object-store.ts';
+import { createRelayedWatch } from './relayed-watch.ts';
+import type { FollowElsewhere } from './relay-news.ts';
 
 export interface WatchTimings {
   /** How long the server is asked to keep a watch open; drawn between this and twice this. Default 300 000. */
@@ -48,8 +50,14 @@ export interface WatchState {
   readonly fault: DependencyError | undefined;
 }
 
+/** What a watch needs of a client. */
+export type WatchClient = Pick<KubernetesClient, 'request' | 'stream'> & {
+  /** Where another process of this host watches for all. */
+  readonly followElsewhere?: FollowElsewhere;
+};
+
 export interface ObjectWatchOptions<Thing extends Kept> {
-  readonly client: Pick<KubernetesClient, 'request' | 'stream'>;
+  readonly client: WatchClient;
   readonly collection: Collection<Thing>;
   readonly onChange?: (change: ObjectChange<Thing>) => void;
   /** Each time that something came: a list, an event, a bookmark. */
@@ -85,6 +93,7 @@ export function createObjectWatch<Thing extends Kept>(
   options: ObjectWatchOptions<Thing>,
 ): ObjectWatch<Thing> {
   const { client, collection, now = Date.now, random = Math.random } = options;
+  if (client.followElsewhere !== undefined) return createRelayedWatch(client.followElsewhere, options);
   const timings: WatchTimings = { ...defaultTimings, ...options.timings };
   const store = createObjectStore<Thing>((change) => options.onChange?.(change));
   const ending = new AbortController();

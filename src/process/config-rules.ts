@@ -20,6 +20,7 @@ const rules: readonly Rule[] = [
   redisIsReachable,
   redisHasNoSecretInIt,
   redisAnswersWithinTheCheck,
+  workersCountTogether,
   listenersDiffer,
   socketsHaveAPath,
   httpDoorCarriesTheModel,
@@ -70,6 +71,19 @@ function redisHasNoSecretInIt({ redis }: ConfigSections, report: ReportMistake):
 function redisAnswersWithinTheCheck({ limits, redis, check }: ConfigSections, report: ReportMistake): void {
   if (limits.store === 'redis' && redis.commandTimeoutMs >= check.deadlineMs) {
     report(['redis', 'commandTimeout'], 'must be shorter than check.deadline, or an outage is never told');
+  }
+}
+
+function workersCountTogether({ workers, limits, listeners }: ConfigSections, report: ReportMistake): void {
+  if (workers === 1) return;
+  if (limits.store === 'memory') {
+    report(['workers'], 'needs limits.store: redis: each worker counts in a memory of its own');
+  }
+  for (const door of ['grpc', 'http'] as const) {
+    const address = listeners[door]?.address;
+    if (address?.kind === 'tcp' && address.port === 0) {
+      report(['listeners', door, 'address'], 'needs a port where there are workers: each would get another');
+    }
   }
 }
 

@@ -22,6 +22,14 @@ export interface Events {
   readonly recovered: (fields: { readonly part: string }) => void;
   /** An operator should change something; the process goes on. */
   readonly advice: (fields: { readonly words: string }) => void;
+  /** A worker process ended that was not told to; another one takes its place. */
+  readonly workerGone: (fields: {
+    readonly worker: number;
+    readonly code: number;
+    readonly signal: string | null;
+  }) => void;
+  /** Its event loop does not turn any more: it is ended. */
+  readonly workerSilent: (fields: { readonly worker: number; readonly seconds: number }) => void;
   readonly stopping: (fields: { readonly reason: string }) => void;
   readonly stopFailed: (fields: { readonly part: string; readonly error: unknown }) => void;
   /** What was not done by the deadline is cut off. */
@@ -45,6 +53,8 @@ export function createEvents(log: Log): Events {
     degraded: (fields) => log.warn('degraded', fields),
     recovered: (fields) => log.info('recovered', fields),
     advice: (fields) => log.warn('advice', fields),
+    workerGone: (fields) => log.error('worker_gone', fields),
+    workerSilent: (fields) => log.error('worker_silent', fields),
     stopping: (fields) => log.info('stopping', fields),
     stopFailed: (fields) => log.warn('stop_failed', fields),
     stopTimedOut: (fields) => log.warn('stop_timed_out', fields),

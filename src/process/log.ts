@@ -12,6 +12,8 @@ export interface LogOptions {
   /** Takes one line with its newline; must not block. See `createLogSink`. */
   readonly write: (line: string) => void;
   readonly now: () => number;
+  /** Stands in every line, after the event: which of several processes wrote it. */
+  readonly head?: Readonly<Record<string, string | number>>;
 }
 
 type Write = (event: string, fields?: LogFields) => void;
@@ -42,7 +44,11 @@ export function createLog(options: LogOptions): Log {
     return (event, fields = {}) => {
       try {
         options.write(
-          lineOf({ time: new Date(options.now()).toISOString(), level, event }, fields, withStack),
+          lineOf(
+            { time: new Date(options.now()).toISOString(), level, event, ...options.head },
+            fields,
+            withStack,
+          ),
         );
       } catch {
         // A log that throws would turn a working request into a failing one.
@@ -64,7 +70,11 @@ export function isLogLevel(word: string): word is LogLevel {
   return (levels as readonly string[]).includes(word);
 }
 
-function lineOf(head: Readonly<Record<string, string>>, fields: LogFields, withStack: boolean): string {
+function lineOf(
+  head: Readonly<Record<string, string | number>>,
+  fields: LogFields,
+  withStack: boolean,
+): string {
   const values: Record<string, unknown> = { ...head };
   for (const [name, value] of Object.entries(fields)) {
     // A field can not pass itself off as the line's own time, level or event.

@@ -70,18 +70,21 @@ export function createMetrics(options: MetricsOptions): Metrics {
     name: 'tiergate_build_info',
     help: 'Always 1; the labels say what is running.',
     labelNames: ['version', 'node'],
+    aggregator: 'first',
     registers,
   }).set({ version: options.version, node: process.version }, 1);
 
   const ready = new Gauge({
     name: 'tiergate_ready',
     help: 'Whether the process takes requests (1) or is starting or stopping (0).',
+    aggregator: 'min',
     registers,
   });
   const degraded = new Gauge({
     name: 'tiergate_degraded',
     help: 'Whether a part does without what it depends on (1).',
     labelNames: ['part'],
+    aggregator: 'max',
     registers,
   });
 
@@ -177,6 +180,7 @@ function dependencyMetrics(
   const redisUp = new Gauge({
     name: 'tiergate_redis_up',
     help: 'Whether the connection to Redis takes commands (1).',
+    aggregator: 'min',
     registers,
   });
   return {
@@ -197,12 +201,14 @@ function watchMetrics(registers: Registry[], now: () => number): Pick<Metrics, '
     name: 'tiergate_watch_up',
     help: 'Whether a watch is connected and its store is in step (1).',
     labelNames: ['resource'],
+    aggregator: 'min',
     registers,
   });
   const heardAt = new Gauge({
     name: 'tiergate_watch_heard_timestamp_seconds',
     help: 'When anything last came from a watch; its age is time() less this.',
     labelNames: ['resource'],
+    aggregator: 'min',
     registers,
   });
   const failures = new Counter({
@@ -231,7 +237,9 @@ function policyMetrics(
   registers: Registry[],
   now: () => number,
 ): Pick<Metrics, 'policyLoaded' | 'policyRefused'> {
-  const gauge = (name: string, help: string) => new Gauge({ name, help, registers });
+  // Of workers, one that is behind is what an operator has to see.
+  const gauge = (name: string, help: string, aggregator: 'min' | 'max' = 'min') =>
+    new Gauge({ name, help, registers, aggregator });
   const generation = gauge(
     'tiergate_policy_generation',
     'Policy documents taken into force since the start.',
@@ -245,6 +253,7 @@ function policyMetrics(
   const lastRefused = gauge(
     'tiergate_policy_last_load_refused',
     'Whether the newest policy document was refused (1) and an older one is in force.',
+    'max',
   );
   const loads = new Counter({
     name: 'tiergate_policy_loads_total',

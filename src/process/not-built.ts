@@ -15,8 +15,6 @@ interface NotBuilt {
  * Anything but their default is refused in words: a key that is silently ignored is a promise that nobody keeps.
  */
 export const notBuilt: readonly NotBuilt[] = [
-  // TODO(#10): more than one core.
-  { path: ['workers'], value: ({ workers }) => workers, today: 'one process serves; run replicas instead' },
   // TODO(#11): the console.
   {
     path: ['listeners', 'console'],

@@ -48,6 +48,7 @@ export function createProtectionMetrics(registry: Registry): ProtectionMetrics {
   const denied: Gauge = new Gauge({
     name: 'tiergate_denied_list_entries',
     help: 'Entries of the list of tiergate deny that have not ended.',
+    aggregator: 'min',
     registers,
     collect: () => denied.set(deniedSize()),
   });

@@ -47,8 +47,8 @@ export function createHealth({ events }: ServerContext, metrics: Metrics): Autho
 /** The port of probes and metrics; the first to start and the last to stop. Resolves to its URL. */
 export async function startOps(
   { config, lifecycle, log, events }: ServerContext,
-  health: Pick<AuthorizerHealth, 'isReady' | 'report'>,
-  metrics: Metrics,
+  health: { readonly isReady: () => boolean; readonly report: () => unknown },
+  metrics: Pick<Metrics, 'contentType' | 'text'>,
 ): Promise<string> {
   const server = createOpsServer({
     ...config.listeners.ops.address,

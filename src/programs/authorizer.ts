@@ -2,6 +2,7 @@ import type { Check } from '../check/check.ts';
 import { createEnvoyServer, type EnvoyServer, type GrpcService } from '../envoy/server.ts';
 import { warnAboutAudience } from '../kubernetes/audience-warning.ts';
 import { createKubernetesClient, type KubernetesClient } from '../kubernetes/client.ts';
+import type { FollowElsewhere } from '../kubernetes/relay-news.ts';
 import { type Connection, loadConnection } from '../kubernetes/connection.ts';
 import { createSignatureVerifier, type SignatureVerifier } from '../kubernetes/jwks.ts';
 import type { Policy } from '../policy/policy.ts';
@@ -9,8 +10,10 @@ import { createDecisionLog } from '../process/decision-log.ts';
 import { formatListenAddress } from '../process/listen-address.ts';
 import { createMetrics, type Metrics } from '../process/metrics.ts';
 import { createTransportMetrics } from '../process/transport-metrics.ts';
+import { workerNumber } from '../process/workers.ts';
 import { startTracing, traceHeaders, type Tracing } from '../process/tracing.ts';
 import { type AuthorizerHealth, createHealth, startOps, wordsOf } from './authorizer-health.ts';
+import { joinPrimary, shareOfWorker, startPrimary } from './authorizer-workers.ts';
 import { connectCounters, type Counters } from './connect-counters.ts';
 import { startPolicy } from './follow-policy.ts';
 import { kubeconfigOf } from './load-policy.ts';
@@ -30,8 +33,14 @@ export const authorizer: Program = (args, io) =>
     {
       name: 'authorizer',
       preflight: (config) => preflight(config, config.listeners.grpc),
-      stopTimeoutMs,
-      start: async (context) => void (await startAuthorizer(context)),
+      stopTimeoutMs: workerNumber() === undefined ? stopTimeoutMs : workerStopTimeoutMs,
+      async start(context) {
+        const { config } = context;
+        if (workerNumber() !== undefined) {
+          await startAuthorizer({ ...context, config: shareOfWorker(config) }, await joinPrimary(context));
+        } else if (config.workers > 1) await startPrimary(context);
+        else await startAuthorizer(context);
+      },
     },
     args,
     io,
@@ -41,6 +50,15 @@ export const authorizer: Program = (args, io) =>
 export interface AuthorizerSources {
   readonly connection?: Connection;
   readonly policy?: Policy;
+  /** Where this process is one of several: who watches for all, and who answers probes and scrapes for all. */
+  readonly worker?: {
+    readonly followElsewhere: FollowElsewhere;
+    readonly startOps: (
+      context: ServerContext,
+      health: AuthorizerHealth,
+      metrics: Metrics,
+    ) => Promise<string>;
+  };
   /** Milliseconds from NOT_SERVING to the end of calls; by default long enough for every Envoy to notice. */
   readonly drainDelayMs?: number;
 }
@@ -50,6 +68,7 @@ export interface RunningAuthorizer {
   readonly grpcAddress: string;
   /** Of the HTTP door, where there is one. */
   readonly httpAddress: string | undefined;
+  /** Empty where the primary answers probes and scrapes. */
   readonly opsUrl: string;
   readonly client: KubernetesClient;
   readonly counters: Counters;
@@ -60,6 +79,8 @@ const defaultDrainDelayMs = 5_000;
 /** For calls under way; with the delay below what all parts together are given, and that below the pod's grace period. */
 const graceMs = 10_000;
 const stopTimeoutMs = 25_000;
+/** Before the primary ends what has not ended. */
+const workerStopTimeoutMs = stopTimeoutMs - 1_000;
 
 /** Configuration → systems → ports → Check → the door. Serves once everything was there that it stands on. */
 export async function startAuthorizer(
@@ -70,7 +91,7 @@ export async function startAuthorizer(
   const metrics = createMetrics({ version: packageVersion(), now: Date.now, processMetrics: true });
   metrics.trackDroppedLogLines(context.droppedLogLines);
   const health = createHealth(context, metrics);
-  const opsUrl = await startOps(context, health, metrics);
+  const opsUrl = await (sources.worker?.startOps ?? startOps)(context, health, metrics);
 
   const client = await lifecycle.start({
     name: 'kubernetes',
@@ -78,6 +99,7 @@ export async function startAuthorizer(
       createKubernetesClient({
         connection: sources.connection ?? (await loadConnection(kubeconfigOf(config))),
         timeoutMs: config.reviews.timeoutMs,
+        followElsewhere: sources.worker?.followElsewhere,
       }),
     stop: (started) => started.close(),
   });

@@ -9,6 +9,7 @@ import type { Lifecycle } from '../process/lifecycle.ts';
 import { createLog, type Log } from '../process/log.ts';
 import { createLogSink } from '../process/log-sink.ts';
 import { runProgram } from '../process/run-program.ts';
+import { WorkerFailed, workerNumber } from '../process/workers.ts';
 import { exitCode, type ProgramIo } from './program.ts';
 
 /** What every server is given: its configuration, and what it tells operators by. */
@@ -49,10 +50,12 @@ export async function runServer(server: Server, args: readonly string[], io: Pro
       maxBufferedBytes: maxBufferedLogBytes,
       now: Date.now,
     });
+    const worker = workerNumber();
     const log = createLog({
       level: environment.logLevel ?? config.log.level,
       write: sink.write,
       now: Date.now,
+      ...(worker !== undefined && { head: { worker } }),
     });
     const events = createEvents(log);
     events.started({ program: server.name, version: packageVersion() });
@@ -81,6 +84,10 @@ export function exitCodeOf(error: unknown, io: ProgramIo): number {
     io.err(error.message);
     return exitCode.usage;
   }
+  if (error instanceof WorkerFailed) {
+    io.err(error.message);
+    return error.exitCode;
+  }
   if (isListenFault(error)) {
     io.err(listenWords(error));
     return exitCode.unavailable;
@@ -98,7 +105,13 @@ interface ListenFault extends Error {
 }
 
 function isListenFault(error: unknown): error is ListenFault {
-  return error instanceof Error && 'syscall' in error && error.syscall === 'listen' && 'address' in error;
+  return (
+    error instanceof Error &&
+    'syscall' in error &&
+    'address' in error &&
+    // A worker hears of it from the primary, which calls it by another name.
+    (error.syscall === 'listen' || error.syscall === 'bind')
+  );
 }
 
 const listenFaults: Readonly<Record<string, string>> = {

@@ -185,7 +185,7 @@ listeners:
 redis:
   commandTimeout: 200ms
 model: {from: header}
-workers: 4
+workers: x
 `;
     expect(mistakesOf(text)).toEqual([
       expect.stringMatching(/^instance@1: must be lower-case letters/),
@@ -198,7 +198,7 @@ workers: 4
       'redis.keySecretFile@10: is needed where limits.store is redis: it keys the names of counters',
       'redis.commandTimeout@11: must be shorter than check.deadline, or an outage is never told',
       'model.header@12: is needed where model.from is header',
-      'workers@13: is not built yet: one process serves; run replicas instead. Leave it out',
+      'workers@13: must be a whole number from 1 to 64',
     ]);
   });
 
@@ -382,8 +382,17 @@ workers: 4
     expect(mistakes.join()).not.toContain('hunter2');
   });
 
+  test('workers count together, and answer at one address', () => {
+    expect(mistakesOf('limits: {store: memory}\nworkers: 2')).toEqual([
+      'workers@2: needs limits.store: redis: each worker counts in a memory of its own',
+    ]);
+    expect(mistakesOf(`${redis}workers: 2\nlisteners: {grpc: {address: "0.0.0.0:0"}}`)).toEqual([
+      'listeners.grpc.address@3: needs a port where there are workers: each would get another',
+    ]);
+    expect(mistakesOf(`${redis}workers: 2`)).toEqual([]);
+  });
+
   const notBuilt: readonly (readonly [text: string, key: string])[] = [
-    ['workers: 2', 'workers'],
     ['listeners: {console: {address: "0.0.0.0:1"}}', 'listeners.console'],
   ];
 
