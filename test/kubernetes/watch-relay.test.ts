@@ -35,7 +35,7 @@ beforeEach(async () => {
     connection: createFixedConnection({ server: server.url }),
     timeoutMs: 500,
   });
-  relay = createWatchRelay({ client, timings: { minPauseMs: 1, maxPauseMs: 5, graceMs: 20 } });
+  relay = createWatchRelay({ client, timings: { minPauseMs: 1, maxPauseMs: 5, graceMs: 10_000 } });
 });
 afterEach(async () => {
   for (const watch of watches) watch.stop();
