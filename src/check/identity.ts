@@ -30,6 +30,8 @@ export interface IdentityOptions {
   /** Of TokenReviews. A token that is turned away before costs nothing of it. */
   readonly spend: SpendBudget;
   readonly cache: ReviewCache<Principal>;
+  /** Of the cache; what reads the same cache needs the same keys. Default: a key of its own. */
+  readonly keyOf?: TokenKey;
   readonly now: () => number;
 }
 
@@ -37,8 +39,7 @@ export type Identify = (token: Secret, asking: Asking) => Principal | Denied | P
 
 /** Token → Principal: known, else screened, else its signature checked, else reviewed. */
 export function createIdentify(options: IdentityOptions): Identify {
-  const { screen, verifySignature, authenticate, spend, cache, now } = options;
-  const keyOf = createTokenKey();
+  const { screen, verifySignature, authenticate, spend, cache, now, keyOf = createTokenKey() } = options;
 
   async function review(
     token: Secret,
@@ -80,6 +81,8 @@ function unavailable(cause?: unknown): Denied {
   return couldNotTell('identity_unavailable', 'The access token can not be checked right now.', cause);
 }
 
+export type TokenKey = (token: Secret) => string;
+
 /** Lifetimes of what a TokenReview said, for the cache. */
 export function principalLifetime(ttlMs: number, staleIfErrorMs: number) {
   return {
@@ -98,7 +101,7 @@ export function principalLifetime(ttlMs: number, staleIfErrorMs: number) {
  * The cache key of a token: an HMAC under a key that lives and dies with this process, so that neither a heap
  * dump nor a look-up by somebody else's hash gives a token away.
  */
-export function createTokenKey(): (token: Secret) => string {
+export function createTokenKey(): TokenKey {
   const key = randomBytes(32);
   return (token) => createHmac('sha256', key).update(token.reveal()).digest('base64');
 }

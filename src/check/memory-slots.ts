@@ -1,7 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { DependencyError } from '../dependency-error.ts';
 import { formatKeyedId, parseKeyedId } from './keyed-id.ts';
-import { type Released, type SlotAnswer, type SlotClaim, type Slots } from './slot.ts';
+import { lookedAt, type Released, type SlotAnswer, type SlotClaim, type Slots } from './slot.ts';
 
 export interface MemorySlotsOptions {
   /** Epoch milliseconds. */
@@ -15,6 +15,7 @@ export interface MemorySlotsOptions {
 /** Synchronous. */
 export interface MemorySlots extends Slots {
   readonly take: (claim: SlotClaim) => SlotAnswer;
+  readonly look: (claim: SlotClaim) => SlotAnswer;
   readonly release: (id: string) => Released;
   /** Slots that a subject has open. */
   readonly openOf: (subject: string) => number;
@@ -76,6 +77,13 @@ export function createMemorySlots({ now, leaseMs, maxSlots = 100_000 }: MemorySl
     return 'released';
   }
 
+  function openOf(subject: string): number {
+    const tag = hash(subject);
+    const held = heldByTag.get(tag);
+    if (held !== undefined) dropEnded(tag, held);
+    return held?.size ?? 0;
+  }
+
   return {
     take({ subject, id, limit, deadlineAtMs }) {
       const nowMs = now();
@@ -101,12 +109,8 @@ export function createMemorySlots({ now, leaseMs, maxSlots = 100_000 }: MemorySl
     },
     release: (id) => end(id, undefined),
     giveBack: ({ id, attempt }) => end(id, attempt),
-    openOf(subject) {
-      const tag = hash(subject);
-      const held = heldByTag.get(tag);
-      if (held !== undefined) dropEnded(tag, held);
-      return held?.size ?? 0;
-    },
+    look: ({ subject, limit }) => lookedAt(openOf(subject), limit),
+    openOf,
   };
 }
 

@@ -38,10 +38,24 @@ export interface ReviewCache<Yes extends object> {
   readonly ask: (key: string, review: () => Promise<Yes | Denied>) => Yes | Denied | Promise<Yes | Denied>;
   /** A yes that ran out but may be served while nobody can tell; for a caller that can't wait any longer. */
   readonly recallStale: (key: string) => Yes | undefined;
+  /**
+   * What is remembered of it, for whoever explains: as `recall` and `recallStale`, but seen by nobody and no reason to
+   * remember it longer.
+   */
+  readonly look: (key: string) => Remembered<Yes> | undefined;
   /** Forgets yes and no of every such key; nothing of it is served stale. */
   readonly forget: (matches: (key: string) => boolean) => void;
   readonly size: () => number;
 }
+
+export type Remembered<Yes extends object> =
+  | {
+      readonly isStale: false;
+      readonly answer: Yes | Denied;
+      readonly ageMs: number;
+      readonly endsInMs: number;
+    }
+  | { readonly isStale: true; readonly answer: Yes; readonly ageMs: number; readonly endsInMs: number };
 
 interface Entry<Answer> {
   readonly answer: Answer;
@@ -103,6 +117,27 @@ export function createReviewCache<Yes extends object>(options: ReviewCacheOption
     return entry.answer;
   }
 
+  function look(key: string): Remembered<Yes> | undefined {
+    const nowMs = now();
+    const yes = yeses.peek(key);
+    const ageMs = (entry: Entry<unknown>) => nowMs - entry.sinceMs;
+    if (yes !== undefined && holds(yes, nowMs) && ageMs(yes) < maxAgeMs(yes.answer)) {
+      const endsInMs = Math.min(yes.endsAtMs - nowMs, maxAgeMs(yes.answer) - ageMs(yes));
+      return { isStale: false, answer: yes.answer, ageMs: ageMs(yes), endsInMs };
+    }
+    const denial = denials.peek(key);
+    if (denial !== undefined && holds(denial, nowMs)) {
+      return {
+        isStale: false,
+        answer: denial.answer,
+        ageMs: ageMs(denial),
+        endsInMs: denial.endsAtMs - nowMs,
+      };
+    }
+    if (yes === undefined || nowMs < yes.sinceMs || nowMs >= yes.staleUntilMs) return undefined;
+    return { isStale: true, answer: yes.answer, ageMs: ageMs(yes), endsInMs: yes.staleUntilMs - nowMs };
+  }
+
   function remember(key: string, answer: Yes | Denied): void {
     const nowMs = now();
     if (isDenied(answer)) {
@@ -156,6 +191,7 @@ export function createReviewCache<Yes extends object>(options: ReviewCacheOption
   return {
     recall,
     recallStale,
+    look,
     ask(key, review) {
       const known = recall(key);
       if (known !== undefined) return known;

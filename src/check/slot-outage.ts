@@ -29,11 +29,15 @@ export function createSlotOutage(options: SlotOutageOptions): Slots {
   const { store, now, leaseMs, processes } = options;
   const local = createMemorySlots({ now, leaseMs });
 
-  function without({ onStoreUnavailable, ...claim }: SlotClaim, error: unknown): SlotAnswer {
+  function without(
+    how: 'take' | 'look',
+    { onStoreUnavailable, ...claim }: SlotClaim,
+    error: unknown,
+  ): SlotAnswer {
     if (!isDependencyError(error)) throw error;
     switch (onStoreUnavailable ?? options.onStoreUnavailable) {
       case 'local':
-        return local.take({
+        return local[how]({
           ...claim,
           limit: claim.limit === undefined ? undefined : Math.max(1, Math.floor(claim.limit / processes)),
         });
@@ -46,18 +50,23 @@ export function createSlotOutage(options: SlotOutageOptions): Slots {
     }
   }
 
+  function ask(how: 'take' | 'look', claim: SlotClaim): SlotAnswer | Promise<SlotAnswer> {
+    const { subject, id, limit, deadlineAtMs } = claim;
+    const openHere = local.openOf(subject);
+    const left = limit === undefined ? undefined : Math.max(0, limit - openHere);
+    try {
+      const answer = store[how]({ subject, id, limit: left, deadlineAtMs: deadlineAtMs - policyMarginMs });
+      return answer instanceof Promise
+        ? answer.catch((error: unknown) => without(how, claim, error))
+        : answer;
+    } catch (error) {
+      return without(how, claim, error);
+    }
+  }
+
   return {
-    take(claim) {
-      const { subject, id, limit, deadlineAtMs } = claim;
-      const openHere = local.openOf(subject);
-      const left = limit === undefined ? undefined : Math.max(0, limit - openHere);
-      try {
-        const answer = store.take({ subject, id, limit: left, deadlineAtMs: deadlineAtMs - policyMarginMs });
-        return answer instanceof Promise ? answer.catch((error: unknown) => without(claim, error)) : answer;
-      } catch (error) {
-        return without(claim, error);
-      }
-    },
+    take: (claim) => ask('take', claim),
+    look: (claim) => ask('look', claim),
     release: (id) => (local.release(id) === 'released' ? 'released' : store.release(id)),
     giveBack: (slot) => (local.giveBack(slot) === 'released' ? 'released' : store.giveBack(slot)),
   };

@@ -29,6 +29,12 @@ export interface SlotAnswer {
   readonly open: number;
 }
 
+/** What comes of a claim that takes nothing, where so many slots are open. */
+export function lookedAt(open: number, limit: number | undefined): SlotAnswer {
+  const taken = limit === undefined || open < limit;
+  return { taken, slot: undefined, open: taken ? open + 1 : open };
+}
+
 export type Released = 'released' | 'unknown';
 
 /** Ports. All throw DependencyError: it may have been done, and is undone by the end of the lease. */
@@ -38,6 +44,8 @@ export interface Slots {
    * whoever else claims at the same time.
    */
   readonly take: (claim: SlotClaim) => SlotAnswer | Promise<SlotAnswer>;
+  /** What `take` would say, taking nothing: a slot is never in it. */
+  readonly look: (claim: SlotClaim) => SlotAnswer | Promise<SlotAnswer>;
   /** The request has ended. Ids that are unknown, or released already, change nothing. */
   readonly release: (id: string) => Released | Promise<Released>;
   /** The request was not let through after all. Changes nothing where another attempt of the same request has it. */

@@ -119,7 +119,9 @@ function createParsedPolicy(
     return { valid: false, mistakes };
   }
   const policy = createPolicy(document.data, options, report);
-  return mistakes.length === 0 ? { valid: true, policy } : { valid: false, mistakes };
+  return mistakes.length === 0
+    ? { valid: true, policy: Object.freeze({ ...policy, lineOf }) }
+    : { valid: false, mistakes };
 }
 
 /** Tiers of content that is no valid document, as far as they have names. */

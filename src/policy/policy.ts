@@ -90,4 +90,9 @@ export interface Policy {
   readonly defaultTier: Tier | undefined;
   /** Sentences for the operator: valid, but perhaps not meant. */
   readonly warnings: readonly string[];
+  /**
+   * Line of the text that it was read from, from 1; of what has none its nearest parent's. Absent for a policy that was
+   * read from no text.
+   */
+  readonly lineOf?: (path: readonly PropertyKey[]) => number | undefined;
 }

@@ -111,6 +111,7 @@ export async function connectCounters(options: CountersOptions): Promise<Counter
   const slots = createSlotOutage({
     store: {
       take: observedCall('take_slot', stored.take, metrics),
+      look: observedCall('look_slot', stored.look, metrics),
       release: observedCall('release_slot', stored.release, metrics),
       giveBack: observedCall('release_slot', stored.giveBack, metrics),
     },

@@ -1,15 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { type AccessGranted, createCheckAccess } from '../check/access.ts';
-import { type Check, createCheck } from '../check/check.ts';
+import { type Check, type CheckStages, createCheck } from '../check/check.ts';
 import { createReadCredential } from '../check/credential.ts';
 import type { CheckDenied } from '../check/denied-list.ts';
+import type { Explain } from '../check/explain.ts';
 import { type AccessChanged, createForgetAccess } from '../check/forget-access.ts';
-import { createIdentify, principalLifetime } from '../check/identity.ts';
+import { createIdentify, createTokenKey, principalLifetime } from '../check/identity.ts';
 import { createCheckConcurrency } from '../check/concurrency.ts';
 import { createCheckLimit } from '../check/limit.ts';
 import { createReadModel } from '../check/model.ts';
 import { isDenied } from '../check/outcome.ts';
 import { createCheckPresence } from '../check/presence.ts';
+import type { Principal } from '../check/principal.ts';
 import { createReviewBudget, type SpendBudget } from '../check/review-budget.ts';
 import { createReviewCache, type ReviewCacheOptions } from '../check/review-cache.ts';
 import { createReadRoute } from '../check/route.ts';
@@ -30,6 +32,7 @@ import type { BudgetKind } from '../process/protection-metrics.ts';
 import type { AuthorizerHealth } from './authorizer-health.ts';
 import type { Counters } from './connect-counters.ts';
 import type { Accounts } from './start-accounts.ts';
+import { wireExplain } from './wire-explain.ts';
 
 export interface CheckParts {
   readonly config: Config;
@@ -54,6 +57,8 @@ const maxDenials = 10_000;
 
 export interface WiredCheck {
   readonly check: Check;
+  /** What Check would say of a request, and why; nobody pays for it who is not explained to. */
+  readonly explain: Explain;
   readonly accessChanged: AccessChanged;
 }
 
@@ -121,67 +126,74 @@ export function wireCheck(parts: CheckParts): WiredCheck {
     return spend;
   };
 
-  const check = createCheck(
-    {
-      readRoute: createReadRoute(model),
-      readCredential: createReadCredential(credential),
-      identify: createIdentify({
-        screen: {
-          audience: identity.audience,
-          issuers: () => keys?.issuers(),
-          ...(keys !== undefined && { isOwnKey: keys.isOwnKey }),
-          opaqueTokens: credential.opaqueTokens,
-        },
-        ...(keys !== undefined && { verifySignature: keys.verify }),
-        authenticate: observedReview(
-          createAuthenticate({ client, audience: identity.audience }),
-          observed('token_review'),
-        ),
-        spend: budget('token_review'),
-        cache: principals,
-        now,
-      }),
-      checkPresence: createCheckPresence({
-        isTierNamespace,
-        find: accounts.findPresence,
-        lookUp: observedReview(accounts.lookUpPresence, observed('presence')),
-        spend: budget('presence'),
-        now,
-      }),
-      subjectOf: createSubjectOf({ isTierNamespace, findOwner: accounts.findOwner, now }),
-      checkDenied: parts.checkDenied,
-      assignTier: createAssignTier(policy),
-      readModel: createReadModel(model),
-      checkAccess: createCheckAccess({
-        authorize: observedReview(createAuthorize({ client, ...access }), observed('subject_access_review')),
-        spend: budget('subject_access_review'),
-        cache: grants,
-        extraKeys: access.extraKeys,
-        now,
-      }),
-      checkLimit: createCheckConcurrency({
-        slots: counters.slots,
-        checkLimit: createCheckLimit({
-          policy,
-          ...counters,
-          groupsOf: ({ serviceAccount, groups }) =>
-            serviceAccount !== undefined && isTierNamespace(serviceAccount.namespace)
-              ? accounts.findGroups(serviceAccount)
-              : groups,
-          newId: randomUUID,
-          now,
-        }),
-        now,
-        observe: parts.observeSlot,
-      }),
+  const identityStage = {
+    screen: {
+      audience: identity.audience,
+      issuers: () => keys?.issuers(),
+      ...(keys !== undefined && { isOwnKey: keys.isOwnKey }),
+      opaqueTokens: credential.opaqueTokens,
     },
-    { deadlineMs: config.check.deadlineMs, now },
-  );
+    ...(keys !== undefined && { verifySignature: keys.verify }),
+    authenticate: observedReview(
+      createAuthenticate({ client, audience: identity.audience }),
+      observed('token_review'),
+    ),
+    spend: budget('token_review'),
+    cache: principals,
+    keyOf: createTokenKey(),
+    now,
+  };
+  const presence = {
+    isTierNamespace,
+    find: accounts.findPresence,
+    lookUp: observedReview(accounts.lookUpPresence, observed('presence')),
+    spend: budget('presence'),
+    now,
+  };
+  const accessStage = {
+    authorize: observedReview(createAuthorize({ client, ...access }), observed('subject_access_review')),
+    spend: budget('subject_access_review'),
+    cache: grants,
+    extraKeys: access.extraKeys,
+    now,
+  };
+  const groupsOf = ({ serviceAccount, groups }: Principal) =>
+    serviceAccount !== undefined && isTierNamespace(serviceAccount.namespace)
+      ? accounts.findGroups(serviceAccount)
+      : groups;
+  const stages: CheckStages = {
+    readRoute: createReadRoute(model),
+    readCredential: createReadCredential(credential),
+    identify: createIdentify(identityStage),
+    checkPresence: createCheckPresence(presence),
+    subjectOf: createSubjectOf({ isTierNamespace, findOwner: accounts.findOwner, now }),
+    checkDenied: parts.checkDenied,
+    assignTier: createAssignTier(policy),
+    readModel: createReadModel(model),
+    checkAccess: createCheckAccess(accessStage),
+    checkLimit: createCheckConcurrency({
+      slots: counters.slots,
+      checkLimit: createCheckLimit({ policy, ...counters, groupsOf, newId: randomUUID, now }),
+      now,
+      observe: parts.observeSlot,
+    }),
+  };
+  const check = createCheck(stages, { deadlineMs: config.check.deadlineMs, now });
+  const explain = wireExplain({
+    config,
+    policy,
+    stages,
+    presence,
+    counters,
+    groupsOf,
+    identity: identityStage,
+    access: accessStage,
+  });
   const accessChanged = createForgetAccess({
     forget: grants.forget,
     after: (delayMs, call) => void setTimeout(call, delayMs).unref(),
   });
-  return { check, accessChanged };
+  return { check, explain, accessChanged };
 }
 
 /** Names of the headers that some stage reads, besides those of the credential. */

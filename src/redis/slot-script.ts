@@ -43,3 +43,8 @@ export const releaseScript = `
 if ARGV[2] and tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or -1) ~= tonumber(ARGV[2]) then return 0 end
 return redis.call('ZREM', KEYS[1], ARGV[1])
 `;
+
+/** KEYS: the set. Reply: slots that are taken now. Changes nothing. */
+export const countScript = `${serverClock}
+return #redis.call('ZRANGEBYSCORE', KEYS[1], string.format('(%.0f', now), '+inf')
+`;

@@ -1,12 +1,12 @@
 import { createHmac, createSecretKey } from 'node:crypto';
 import { formatKeyedId, parseKeyedId } from '../check/keyed-id.ts';
 import { randomName } from '../check/memory-slots.ts';
-import { type Released, type SlotAnswer, type SlotClaim, type Slots } from '../check/slot.ts';
+import { lookedAt, type Released, type SlotAnswer, type SlotClaim, type Slots } from '../check/slot.ts';
 import { DependencyError } from '../dependency-error.ts';
 import type { Secret } from '../secret.ts';
 import type { RedisConnection } from './connection.ts';
 import { createKeyspace, slotsKey } from './keys.ts';
-import { releaseScript, takeScript, takeStatus } from './slot-script.ts';
+import { countScript, releaseScript, takeScript, takeStatus } from './slot-script.ts';
 import { lateReply, within } from './within.ts';
 
 export interface RedisSlotsOptions {
@@ -35,6 +35,7 @@ export function createRedisSlots(options: RedisSlotsOptions): Slots {
   const nameKey = createSecretKey(Buffer.from(options.keySecret.reveal()));
   const take = connection.script(takeScript);
   const release = connection.script(releaseScript);
+  const count = connection.script(countScript);
 
   /** The same for the same request in every process, and nobody's to guess: 132 bits of a keyed hash. */
   function nameOf(id: string): string {
@@ -76,6 +77,15 @@ export function createRedisSlots(options: RedisSlotsOptions): Slots {
           .catch(() => undefined);
         throw error;
       });
+    },
+    async look({ subject, limit, deadlineAtMs }: SlotClaim) {
+      const leftMs = Math.min(deadlineAtMs - now(), commandTimeoutMs);
+      if (leftMs <= 0) throw lateReply('no time left');
+      const open = await within(leftMs, count([slotsKey(tagOf(subject))], []));
+      if (typeof open !== 'number') {
+        throw new DependencyError('redis', 'malformed', { detail: 'reply of the script' });
+      }
+      return lookedAt(open, limit);
     },
     release: (id) => end(id),
     giveBack: ({ id, attempt }) => end(id, attempt),

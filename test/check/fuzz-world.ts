@@ -195,8 +195,8 @@ export interface Door extends DoorOptions {
   readonly ask: (request: Buffer, deadlineAtMs: number) => Answered | Promise<Answered>;
 }
 
-/** The authorizer from the bytes of a CheckRequest to those of a CheckResponse, as it is wired when it is shipped. */
-export function createDoor(cluster: FuzzCluster, options: DoorOptions): Door {
+/** Check, and Explain beside it, wired as they are shipped; counters in memory. */
+export function createAuthorizer(cluster: FuzzCluster, options: DoorOptions) {
   const { from, header, cors, credentialHeaders } = options;
   const config = parseConfig(
     JSON.stringify({
@@ -220,7 +220,7 @@ export function createDoor(cluster: FuzzCluster, options: DoorOptions): Door {
   const parsed = parsePolicyFile(policyText, { ...config.policy, instance });
   if (!parsed.valid) throw new Error(JSON.stringify(parsed.mistakes));
   const health = createReadiness<never>({ gating: [], others: [] });
-  const { check } = wireCheck({
+  const { check, explain } = wireCheck({
     config,
     policy: () => parsed.policy,
     client: cluster.client,
@@ -246,6 +246,13 @@ export function createDoor(cluster: FuzzCluster, options: DoorOptions): Door {
     metrics: createMetrics({ version: '0', now: Date.now, processMetrics: false }),
     health: { ...health, show: () => undefined, ready: () => undefined, degraded: () => undefined },
   });
+  return { config, check, explain };
+}
+
+/** The authorizer from the bytes of a CheckRequest to those of a CheckResponse, as it is wired when it is shipped. */
+export function createDoor(cluster: FuzzCluster, options: DoorOptions): Door {
+  const { credentialHeaders } = options;
+  const { config, check } = createAuthorizer(cluster, options);
   let recorded: Outcome | undefined;
   let bug: unknown;
   const handler = createCheckHandler({

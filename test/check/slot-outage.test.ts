@@ -17,6 +17,7 @@ function setUp(options: Partial<SlotOutageOptions> = {}) {
     };
   const store: Slots = {
     take: unlessAway(memory.take),
+    look: unlessAway(memory.look),
     release: unlessAway(memory.release),
     giveBack: unlessAway(memory.giveBack),
   };
