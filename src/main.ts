@@ -51,6 +51,10 @@ const commands: Readonly<Record<string, Command>> = {
     summary: 'what the registrar would do: plan',
     load: async () => (await import('./programs/sso.ts')).sso,
   },
+  explain: {
+    summary: 'whether a request would pass, and why',
+    load: async () => (await import('./programs/explain.ts')).explain,
+  },
   'check-config': {
     options: 'FILE',
     summary: 'every mistake of a process file at once',

@@ -18,6 +18,8 @@ export type Program = (args: readonly string[], io: ProgramIo) => Promise<number
 export const exitCode = {
   done: 0,
   failed: 1,
+  /** What was asked can not be told. */
+  unknown: 2,
   usage: 64,
   unavailable: 69,
   software: 70,

@@ -21,7 +21,6 @@ import type { KubernetesClient } from '../kubernetes/client.ts';
 import type { SignatureVerifier } from '../kubernetes/jwks.ts';
 import { createAuthorize } from '../kubernetes/subject-access-review.ts';
 import { createAuthenticate } from '../kubernetes/token-review.ts';
-import { tierNamespace } from '../policy/create-policy.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Config } from '../process/config.ts';
 import type { Metrics, ReviewKind, ReviewResult } from '../process/metrics.ts';
@@ -29,6 +28,7 @@ import type { Tracing } from '../process/tracing.ts';
 import { observedReview } from '../process/observed-review.ts';
 import type { TransportMetrics } from '../process/transport-metrics.ts';
 import type { BudgetKind } from '../process/protection-metrics.ts';
+import { createIsTierNamespace } from './asked-by-name.ts';
 import type { AuthorizerHealth } from './authorizer-health.ts';
 import type { Counters } from './connect-counters.ts';
 import type { Accounts } from './start-accounts.ts';
@@ -202,10 +202,4 @@ export function headersRead({ model }: Config): readonly string[] {
     ...(model.header === undefined ? [] : [model.header]),
     ...(model.cors ? ['origin', 'access-control-request-method'] : []),
   ];
-}
-
-/** By its name, which no other instance can have; also of a tier that the policy no longer holds. */
-function createIsTierNamespace(instance: string): (namespace: string) => boolean {
-  const prefix = tierNamespace(instance, '');
-  return (namespace) => namespace.startsWith(prefix);
 }

@@ -9,13 +9,11 @@ import { createCheckLimit } from '../check/limit.ts';
 import { createLookingConsume, createLookingSlots, lookingCache } from '../check/looking.ts';
 import { isDenied } from '../check/outcome.ts';
 import { createCheckPresence, type PresenceOptions } from '../check/presence.ts';
-import { type Principal, principalFrom } from '../check/principal.ts';
-import { accountName } from '../issue/account.ts';
-import { tierNamespace } from '../policy/create-policy.ts';
+import type { Principal } from '../check/principal.ts';
 import { lineOfTier } from '../policy/place.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Config } from '../process/config.ts';
-import { createSecret } from '../secret.ts';
+import { askedByName, isAccount } from './asked-by-name.ts';
 import type { Counters } from './connect-counters.ts';
 
 export interface ExplainParts {
@@ -38,7 +36,10 @@ export function wireExplain(parts: ExplainParts): Explain {
   const { now } = Date;
 
   const stagesFor = (caller: ExplainedCaller, note: Note): CheckStages => {
-    const asked = caller.kind === 'user' ? askedAbout(caller, parts, note) : undefined;
+    const asked =
+      caller.kind === 'user'
+        ? askedByName(caller, { config, assignTier: stages.assignTier }, note)
+        : undefined;
     note('route', { source: { kind: 'request' } });
     note('credential', { source: { kind: caller.kind === 'user' ? 'question' : 'request' } });
     note('deniedList', { source: { kind: 'watch' } });
@@ -110,77 +111,4 @@ export function wireExplain(parts: ExplainParts): Explain {
     deadlineMs: config.check.deadlineMs,
     now,
   });
-}
-
-/** The stages of somebody who is named, and shows no token. */
-function askedAbout(
-  { user, groups: given }: Extract<ExplainedCaller, { readonly kind: 'user' }>,
-  { config: { instance }, stages }: Pick<ExplainParts, 'config' | 'stages'>,
-  note: Note,
-): Partial<CheckStages> {
-  const groups = everyGroupOf(user, given);
-  const source = { kind: 'question' } as const;
-  const { principal, says } = isAccount(user)
-    ? {
-        principal: principalOf(user, groups),
-        says: `${user}, as itself; groups ${groups.join(', ') || 'none'}.`,
-      }
-    : issuedTo(user, groups, instance, stages.assignTier);
-  return {
-    readCredential() {
-      note('credential', { says: 'Taken as good: somebody is asked about by name.' });
-      return createSecret('');
-    },
-    identify() {
-      note('identity', { source, says });
-      return principal;
-    },
-    checkPresence() {
-      note('presence', { source, says: 'Taken as there: no token was given.' });
-      return principal;
-    },
-    ...(!isAccount(user) && {
-      subjectOf() {
-        note('subject', { source });
-        return user;
-      },
-    }),
-  };
-}
-
-/** What the API server adds to whoever it knows. */
-function everyGroupOf(user: string, groups: readonly string[]): readonly string[] {
-  const [, namespace] = /^system:serviceaccount:([^:]+):[^:]+$/.exec(user) ?? [];
-  const own =
-    namespace === undefined ? [] : ['system:serviceaccounts', `system:serviceaccounts:${namespace}`];
-  return [...new Set([...groups, ...own, 'system:authenticated'])];
-}
-
-/** A person, as the bearer of the token that the issuer gives them; who gets none, as themselves. */
-function issuedTo(
-  user: string,
-  groups: readonly string[],
-  instance: string,
-  assignTier: CheckStages['assignTier'],
-): { readonly principal: Principal; readonly says: string } {
-  const tier = assignTier(groups);
-  if (isDenied(tier)) {
-    const says = `${user}; groups ${groups.join(', ')}. The issuer gives them no token.`;
-    return { principal: principalOf(user, groups), says };
-  }
-  const namespace = tierNamespace(instance, tier.name);
-  const username = `system:serviceaccount:${namespace}:${accountName(user)}`;
-  const own = everyGroupOf(username, []);
-  return {
-    principal: principalOf(username, own),
-    says: `${user}, with the access token that the issuer gives them: ${username}; groups ${own.join(', ')}.`,
-  };
-}
-
-function principalOf(username: string, groups: readonly string[]): Principal {
-  return principalFrom({ username, uid: '', groups, extra: {} }, undefined);
-}
-
-function isAccount(user: string): boolean {
-  return user.startsWith('system:serviceaccount:');
 }
