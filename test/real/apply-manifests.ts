@@ -21,9 +21,25 @@ const pluralByKind: Readonly<Record<string, string>> = {
   ValidatingAdmissionPolicy: 'validatingadmissionpolicies',
   ValidatingAdmissionPolicyBinding: 'validatingadmissionpolicybindings',
   CustomResourceDefinition: 'customresourcedefinitions',
+  Secret: 'secrets',
+  Service: 'services',
+  Deployment: 'deployments',
+  StatefulSet: 'statefulsets',
+  PodDisruptionBudget: 'poddisruptionbudgets',
+  HorizontalPodAutoscaler: 'horizontalpodautoscalers',
+  NetworkPolicy: 'networkpolicies',
+  ServiceMonitor: 'servicemonitors',
+  PrometheusRule: 'prometheusrules',
+  HTTPRoute: 'httproutes',
+  ReferenceGrant: 'referencegrants',
+  EnvoyFilter: 'envoyfilters',
+  SecurityPolicy: 'securitypolicies',
+  ClientTrafficPolicy: 'clienttrafficpolicies',
+  EnvoyProxy: 'envoyproxies',
+  EnvoyPatchPolicy: 'envoypatchpolicies',
 };
 
-/** The manifests that we ship, as they are. */
+/** Manifests that we ship, as they are, of a file in deploy/base. */
 export function readManifests(name: string): readonly Manifest[] {
   const text = readFileSync(join(import.meta.dirname, '../../deploy/base', name), 'utf8');
   return parseAllDocuments(text).map((document) => document.toJS() as Manifest);

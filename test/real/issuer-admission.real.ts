@@ -35,7 +35,11 @@ describe('the issuer with rights everywhere, behind its admission policy', () =>
     for (const name of ['tiergate', scratchNamespace]) {
       await applyManifests(admin, [{ apiVersion: 'v1', kind: 'Namespace', metadata: { name } }]);
     }
-    for (const file of ['issuer-rbac.yaml', 'issuer-create-namespaces.yaml', 'issuer-admission.yaml']) {
+    for (const file of [
+      'issuer-rbac.yaml',
+      '../components/create-namespaces/issuer-create-namespaces.yaml',
+      'issuer-admission.yaml',
+    ]) {
       await applyManifests(admin, readManifests(file));
     }
     const token = await issuerToken(admin);
