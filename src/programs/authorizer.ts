@@ -78,7 +78,7 @@ export interface RunningAuthorizer {
 const defaultDrainDelayMs = 5_000;
 /** For calls under way; with the delay below what all parts together are given, and that below the pod's grace period. */
 const graceMs = 10_000;
-const stopTimeoutMs = 25_000;
+export const stopTimeoutMs = 25_000;
 /** Before the primary ends what has not ended. */
 const workerStopTimeoutMs = stopTimeoutMs - 1_000;
 

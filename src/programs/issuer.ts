@@ -57,7 +57,7 @@ type IssuerPart = AuthorizerPart | 'models' | 'http';
 
 type IssuerHealth = Readiness<IssuerPart>;
 
-const stopTimeoutMs = 20_000;
+export const stopTimeoutMs = 20_000;
 /** What is swept is of no use to anybody and does no harm: each pass lists everything, so there are few. */
 const sweepIntervalMs = 120_000;
 /** The leader says so twice before others may take over. */

@@ -1,11 +1,11 @@
 import { applyManifests, collectionOf, installModelDefinition } from '../real/apply-manifests.ts';
-import { type KubeApiServer, startKubeApiServer } from '../real/kube-apiserver.ts';
+import { type KubeApiServer, type KubeApiServerOptions, startKubeApiServer } from '../real/kube-apiserver.ts';
 import { foreignCollections, foreignDefinitions } from './foreign-definitions.ts';
 import type { RenderedObject } from './render.ts';
 
 /** A cluster that knows the kinds of others which our manifests use, with the namespace that overlays put gateway objects in. */
-export async function startCluster(): Promise<KubeApiServer> {
-  const kube = await startKubeApiServer({ controllerManager: true });
+export async function startCluster(options: KubeApiServerOptions = {}): Promise<KubeApiServer> {
+  const kube = await startKubeApiServer({ controllerManager: true, ...options });
   try {
     const admin = kube.client();
     await installModelDefinition(admin);

@@ -45,7 +45,7 @@ export function deploymentOf(objects: readonly RenderedObject[], name: string): 
   return objectOf(objects, 'Deployment', name) as Deployment;
 }
 
-function objectOf(objects: readonly RenderedObject[], kind: string, name: string): RenderedObject {
+export function objectOf(objects: readonly RenderedObject[], kind: string, name: string): RenderedObject {
   const found = objects.find((object) => object.kind === kind && object.metadata.name === name);
   if (found === undefined) throw new Error(`there is no ${kind} ${name}`);
   return found;

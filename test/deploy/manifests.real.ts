@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
-import { parseAllDocuments } from 'yaml';
 import type { KubeApiServer } from '../real/kube-apiserver.ts';
 import { applyAll, startCluster } from './cluster.ts';
 import {
@@ -16,6 +15,7 @@ import {
   kustomizations,
   kustomize,
   kustomizeWith,
+  objectsOf,
   type RenderedObject,
 } from './render.ts';
 
@@ -51,8 +51,7 @@ describe('the manifests, applied server-side to a real API server', () => {
 
   it('the example of a policy', async () => {
     const text = readFileSync(join(deployFolder, 'policy/tier-to-group-mapping.yaml'), 'utf8');
-    const objects = parseAllDocuments(text).map((document) => document.toJS() as RenderedObject);
-    expect(await applyAll(kube, objects)).toEqual([]);
+    expect(await applyAll(kube, objectsOf(text))).toEqual([]);
   });
 
   it('what helm renders, with everything switched on, for a policy that is elsewhere', async () => {

@@ -23,7 +23,8 @@ export interface RenderedObject extends Manifest {
   readonly spec?: unknown;
 }
 
-function objectsOf(text: string): readonly RenderedObject[] {
+/** Of a text with one document for each. */
+export function objectsOf(text: string): readonly RenderedObject[] {
   return parseAllDocuments(text)
     .map((document) => document.toJS() as RenderedObject | null)
     .filter((object) => object !== null);

@@ -1,0 +1,138 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+import type { EnvoyPlace } from '../../src/sandbox/envoy-bootstrap.ts';
+import { type Envoy, startEnvoy } from '../real/envoy.ts';
+import { deployFolder, kustomize } from './render.ts';
+
+/** What a test changes in or reads of a configuration; everything else goes to Envoy as it is shipped. */
+export interface Bootstrap {
+  readonly admin?: { address: unknown };
+  readonly static_resources: {
+    readonly listeners: readonly {
+      address: unknown;
+      readonly filter_chains: readonly {
+        readonly filters: readonly { readonly typed_config: ConnectionManager }[];
+      }[];
+    }[];
+    readonly clusters: readonly Cluster[];
+  };
+}
+
+interface Cluster {
+  readonly name: string;
+  readonly health_checks?: unknown;
+  readonly load_assignment: {
+    readonly endpoints: readonly {
+      readonly lb_endpoints: readonly { readonly endpoint: { address: unknown } }[];
+    }[];
+  };
+}
+
+export interface ConnectionManager {
+  readonly normalize_path?: boolean;
+  readonly merge_slashes?: boolean;
+  readonly path_with_escaped_slashes_action?: string;
+  readonly early_header_mutation_extensions?: unknown;
+  readonly access_log?: readonly {
+    readonly name: string;
+    readonly typed_config: { common_config?: unknown };
+  }[];
+  readonly http_filters: readonly { readonly name: string; readonly typed_config: ExtAuthz }[];
+}
+
+interface ExtAuthz {
+  readonly '@type': string;
+  readonly failure_mode_allow?: boolean;
+  readonly status_on_error?: unknown;
+  readonly grpc_service?: { readonly timeout: string; readonly retry_policy?: unknown };
+  readonly http_service?: { readonly server_uri: { readonly timeout: string } };
+}
+
+/** Every configuration of Envoy itself below deploy/, by its path there. */
+export async function shippedConfigurations(): Promise<readonly string[]> {
+  const files = await readdir(deployFolder, { recursive: true });
+  const found: string[] = [];
+  for (const file of files.filter((name) => name.endsWith('.yaml') && !name.includes('/templates/'))) {
+    const text = await readFile(join(deployFolder, file), 'utf8');
+    if (/^static_resources:/m.test(text)) found.push(file);
+  }
+  return found.toSorted();
+}
+
+export async function readConfiguration(file: string): Promise<Bootstrap> {
+  return parse(await readFile(join(deployFolder, file), 'utf8')) as Bootstrap;
+}
+
+/** The one HTTP connection manager that a configuration has. */
+export function connectionManagerOf(bootstrap: Bootstrap): ConnectionManager {
+  const manager = bootstrap.static_resources.listeners[0]?.filter_chains[0]?.filters[0]?.typed_config;
+  if (manager === undefined) throw new Error('no connection manager');
+  return manager;
+}
+
+export function extAuthzOf({ http_filters }: Pick<ConnectionManager, 'http_filters'>): ExtAuthz {
+  const filter = http_filters.find(({ typed_config }) => typed_config['@type'].endsWith('.ExtAuthz'));
+  if (filter === undefined) throw new Error('no ext_authz filter');
+  return filter.typed_config;
+}
+
+const loopback = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } });
+
+/** Runs a configuration as it is shipped, but for where it listens and where its upstreams are: each cluster, at a port of loopback. */
+export function startShipped(bootstrap: Bootstrap, portOf: (cluster: string) => number): Promise<Envoy> {
+  return startEnvoy({
+    bootstrap(place: EnvoyPlace) {
+      const here = structuredClone(bootstrap);
+      const { listeners, clusters } = here.static_resources;
+      for (const listener of listeners) listener.address = loopback(place.port);
+      for (const { name, load_assignment } of clusters) {
+        for (const { lb_endpoints } of load_assignment.endpoints) {
+          for (const { endpoint } of lb_endpoints) endpoint.address = loopback(portOf(name));
+        }
+      }
+      return { ...here, admin: { address: loopback(place.adminPort) } };
+    },
+  });
+}
+
+interface ConfigPatch {
+  readonly applyTo: string;
+  readonly patch: { readonly operation: string; readonly value: Readonly<Record<string, unknown>> };
+}
+
+/**
+ * deploy/envoy/envoy.yaml with what Istio's EnvoyFilter has put in the place of the same things of its own: a gateway
+ * of Istio as far as our patches are concerned.
+ */
+export async function patchedByIstio(): Promise<Bootstrap> {
+  const filter = (await kustomize('overlays/istio')).find(({ kind }) => kind === 'EnvoyFilter');
+  const { configPatches } = filter?.spec === undefined ? { configPatches: [] } : (filter.spec as Patches);
+  const valueFor = (applyTo: string): Readonly<Record<string, unknown>> => {
+    const found = configPatches.find((patch) => patch.applyTo === applyTo);
+    if (found === undefined) throw new Error(`the EnvoyFilter has no patch for ${applyTo}`);
+    return found.patch.value;
+  };
+  const bootstrap = await readConfiguration('envoy/envoy.yaml');
+  const manager = connectionManagerOf(bootstrap) as ConnectionManager & Record<string, unknown>;
+  const { typed_config } = valueFor('NETWORK_FILTER') as { readonly typed_config: Record<string, unknown> };
+  for (const key of Object.keys(manager)) {
+    if (!['@type', 'stat_prefix', 'route_config', 'use_remote_address'].includes(key)) delete manager[key];
+  }
+  const router = (await readManager()).http_filters.at(-1);
+  Object.assign(manager, typed_config, { http_filters: [valueFor('HTTP_FILTER'), router] });
+  const cluster = bootstrap.static_resources.clusters[0] as unknown as Record<string, unknown>;
+  delete cluster['health_checks'];
+  const name = 'outbound|9090||tiergate-authorizer.tiergate.svc.cluster.local';
+  Object.assign(cluster, valueFor('CLUSTER'), { name });
+  (cluster['load_assignment'] as Record<string, unknown>)['cluster_name'] = name;
+  return bootstrap;
+}
+
+async function readManager(): Promise<ConnectionManager> {
+  return connectionManagerOf(await readConfiguration('envoy/envoy.yaml'));
+}
+
+interface Patches {
+  readonly configPatches: readonly ConfigPatch[];
+}
