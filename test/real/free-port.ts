@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { createServer, type ListenOptions, type Server } from 'node:net';
 
 /**
  * Below Linux' ephemeral ports (32768 and up): a port that the kernel hands to outgoing connections could
@@ -8,27 +8,40 @@ import { createServer } from 'node:net';
 const lowestPort = 15_000;
 const highestPort = 32_000;
 
-const handedOut = new Set<number>();
-
-/** A TCP port on which nobody listens on 127.0.0.1, never the same one twice in this process. */
+/**
+ * A TCP port on which nobody listens on 127.0.0.1. Until this process ends no other call gets it, here or in a process
+ * beside it, also while nobody listens: files run side by side, and a test may have its server stopped for a while.
+ */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = lowestPort + Math.floor(Math.random() * (highestPort - lowestPort));
-    if (handedOut.has(port)) continue;
-    handedOut.add(port);
-    if (await canListen(port)) return port;
+    if ((await claim(port)) && (await canListen(port))) return port;
   }
+}
+
+/** By an abstract socket of Linux: one process can have the name, and the kernel frees it when that process ends. */
+async function claim(port: number): Promise<boolean> {
+  const server = createServer();
+  const isClaimed = await listens(server, { path: `\0tiergate-test-port-${port}` });
+  server.unref();
+  return isClaimed;
 }
 
 async function canListen(port: number): Promise<boolean> {
   const server = createServer();
   try {
-    server.listen({ host: '127.0.0.1', port, exclusive: true });
+    return await listens(server, { host: '127.0.0.1', port, exclusive: true });
+  } finally {
+    server.close();
+  }
+}
+
+async function listens(server: Server, options: ListenOptions): Promise<boolean> {
+  try {
+    server.listen(options);
     await once(server, 'listening');
     return true;
   } catch {
     return false;
-  } finally {
-    server.close();
   }
 }
