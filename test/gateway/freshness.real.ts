@@ -1,8 +1,7 @@
 import { execFile } from 'node:child_process';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import type { Envoy } from '../real/envoy.ts';
 import { type Authorizer, type Installation, startInstallation } from './installation.ts';
 import { accountsPath, issue, type Issued, setUnlimited } from './issued.ts';
@@ -185,7 +184,7 @@ describe('a change of access rules', () => {
 describe('tiergate deny', () => {
   async function deny(...args: readonly string[]) {
     const kubeconfig = await installation.kube.writeKubeconfig(installation.kube.adminToken);
-    const program = join(import.meta.dirname, '../../dist/main.js');
+    const program = inject('programPath');
     const { stdout } = await run(process.execPath, [program, 'deny', ...args, '--namespace', 'tiergate'], {
       env: { ...process.env, KUBECONFIG: kubeconfig },
     });
@@ -217,11 +216,13 @@ describe('tiergate deny', () => {
     await expect.poll(() => statusOf(first.token), { interval: 5 }).toBe(200);
 
     const account = `${second.namespace}/${second.account}`;
-    const end = new Date(Date.now() + 2_500).toISOString();
+    // The command is a process that has to start first.
+    const end = new Date(Date.now() + 4_000).toISOString();
     await deny('--service-account', account, '--reason', reason, '--until', end);
     await expect.poll(() => statusOf(second.token), { interval: 5 }).toBe(401);
     // Ends by itself, and the next change clears it out.
     await expect.poll(() => statusOf(second.token), { timeout: 5_000, interval: 50 }).toBe(200);
+    expect(Date.now()).toBeGreaterThanOrEqual(Date.parse(end));
     await deny('--user', 'somebody@example.com', '--reason', reason, '--for', '1m');
     const { body } = await installation.kube
       .client()

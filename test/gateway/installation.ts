@@ -1,8 +1,8 @@
-import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { inject } from 'vitest';
 import { type GatewayOptions, gatewayBootstrap } from '../../src/sandbox/envoy-bootstrap.ts';
 import { createModelServer, type ModelRequest } from '../../src/sandbox/model-server.ts';
 import { clusterObjects, ownUsers, sandboxPolicy } from '../../src/sandbox/seed.ts';
@@ -78,15 +78,8 @@ export const audience = `${instance}-sa`;
 
 const tiers = ['free', 'premium', 'enterprise'];
 
-/** Once for a test file: what runs is what `npm run build` makes of the source. */
-function build(): string {
-  const root = join(import.meta.dirname, '../..');
-  execFileSync('npm', ['run', '--silent', 'build'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
-  return join(root, 'dist/main.js');
-}
-
 export async function startInstallation(): Promise<Installation> {
-  const program = build();
+  const program = inject('programPath');
   const folder = await mkdtemp(join(tmpdir(), 'tiergate-gateway-'));
   const keySecretFile = join(folder, 'key');
   await writeFile(keySecretFile, randomBytes(32).toString('hex'), { mode: 0o600 });

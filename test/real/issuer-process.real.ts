@@ -1,9 +1,8 @@
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 
 import { token } from '../../src/programs/token.ts';
 import {
@@ -35,13 +34,11 @@ interface Replica extends RunningProcess {
 
 /** What is built and shipped, as an installation runs it: two replicas with the rights of their ServiceAccount. */
 describe('two replicas of tiergate issuer', () => {
-  const root = join(import.meta.dirname, '../..');
   const folder = mkdtempSync(join(tmpdir(), 'tiergate-issuer-'));
   let kube: KubeApiServer;
   let replicas: readonly [Replica, Replica];
 
   beforeAll(async () => {
-    execFileSync('npm', ['run', '--silent', 'build'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
     kube = await startKubeApiServer({ users, controllerManager: true });
     const admin = kube.client();
     await applyManifests(admin, [
@@ -95,7 +92,7 @@ issuer: {listeners: {http: {address: "127.0.0.1:${port}"}, ops: {address: "127.0
     const running = await startProcess({
       name: `issuer-${name}`,
       command: process.execPath,
-      args: [join(root, 'dist/main.js'), 'issuer', '--config', file],
+      args: [inject('programPath'), 'issuer', '--config', file],
       isReady: async (signal) => (await fetch(`${ops}/readyz`, { signal })).ok,
     });
     return { ...running, url: `http://127.0.0.1:${port}`, ops };
