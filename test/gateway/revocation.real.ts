@@ -137,23 +137,37 @@ describe('revocation, felt by three authorizers', () => {
   });
 
   it('is known to an authorizer that was started after the deletion', async () => {
-    const [issued, other] = await issue(installation, 'late@example.com', { count: 2 });
+    // Shown only while the API server goes on saying yes, for ten seconds: a busy machine gets another try.
+    let tries = 0;
+    while (!(await isRefusedByALateOne(`late-${tries}@example.com`))) {
+      tries += 1;
+      expect(tries).toBeLessThan(3);
+    }
+  });
+
+  /** Refused by it in any case; whether the API server itself still called the tokens good afterwards. */
+  async function isRefusedByALateOne(user: string): Promise<boolean> {
+    const [issued, other] = await issue(installation, user, { count: 2 });
     if (other === undefined) throw new Error('two tokens');
-    // 30 s old, so that no live look is due: by its own claims, which an authorizer takes as they are signed.
-    await passesEverywhere(issued.token);
+    for (const { token } of [issued, other]) await passesEverywhere(token);
     await revoke(other, secretOf(other));
     await revoke(issued, accountOf(issued));
     await sleep(1_000);
     const late = await installation.startAuthorizer();
     const gateway = await installation.startGateway(late);
-    // Kept warm at the API server, which goes on saying yes.
     const answers = await Promise.all([issued, other].map(({ token }) => chat(gateway.port, token)));
-    for (const answer of answers) {
-      expect([answer.status, answer.headers['x-tiergate-reason']]).toEqual([401, 'token_revoked']);
-    }
-    expect(await isAuthenticated(installation, issued.token)).toBe(true);
-    await late.stop();
-  });
+    const stillGood = await Promise.all(
+      [issued, other].map(({ token }) => isAuthenticated(installation, token)),
+    );
+    await late.kill();
+    expect(answers.map(isRevoked)).toEqual([true, true]);
+    if (!stillGood.every(Boolean)) return false;
+    expect(answers.map(({ headers }) => headers['x-tiergate-reason'])).toEqual([
+      'token_revoked',
+      'token_revoked',
+    ]);
+    return true;
+  }
 
   it('lets a token pass that is newer than the watch, by one look', async () => {
     const [issued] = await issue(installation, 'fresh@example.com');
