@@ -30,24 +30,23 @@ export interface ProgramOptions {
   readonly folder?: string;
 }
 
-const sayTimeoutMs = 15_000;
+const sayTimeoutMs = 25_000;
 
 /** Starts `tiergate` with these arguments. It ends with the test's process at the latest. */
 export function startProgram(args: readonly string[], options: ProgramOptions = {}): ProgramProcess {
   const { env = {}, nodeArgs = [], folder } = options;
-  const child = spawn(process.execPath, [...nodeArgs, inject('programPath'), ...args], {
+  const program = [process.execPath, ...nodeArgs, inject('programPath'), ...args];
+  // The kernel ends it with the test's process, which may be killed and then runs no clean-up.
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...program], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { PATH: process.env['PATH'] ?? '', ...env },
     ...(folder !== undefined && { cwd: folder }),
   });
-  const kill = () => child.kill('SIGKILL');
-  process.once('exit', kill);
   let out = '';
   let err = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
   const ended = once(child, 'close').then(([code]): ProgramEnd => {
-    process.off('exit', kill);
     return { code: code as number | null, out, err };
   });
 
