@@ -1,14 +1,17 @@
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './test/longest-first.ts';
 
 /**
  * Projects, told apart by file name: `*.test.ts` hermetic (no network but loopback, nothing to install), those of
- * test/program/ and test/programs/ with whole programs, `*.real.ts` against the real parts of test/real/, `*.soak.ts`
- * for what takes longer than a minute, `*.vault.ts` for the real Vault.
+ * test/program/ and test/programs/ with whole programs, `*.real.ts` against the real parts of test/real/,
+ * `*.real-alone.ts` those that measure how long something takes, `*.soak.ts` for what takes longer than a minute,
+ * `*.vault.ts` for the real Vault.
  */
 export default defineConfig({
   test: {
     // All processors: many tests wait for a process of their own.
     maxWorkers: '100%',
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         test: {
@@ -36,7 +39,21 @@ export default defineConfig({
           include: ['test/**/*.real.ts'],
           testTimeout: 120_000,
           hookTimeout: 180_000,
+          // They wait most of the time, for windows, time-outs and starts: one more than fit on two processors.
+          maxWorkers: 3,
+          sequence: { groupOrder: 1 },
+          globalSetup: ['test/program/global-setup.ts', 'test/real/global-setup.ts'],
+        },
+      },
+      {
+        test: {
+          name: 'real-alone',
+          include: ['test/**/*.real-alone.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 180_000,
           fileParallelism: false,
+          // After all others.
+          sequence: { groupOrder: 2 },
           globalSetup: ['test/program/global-setup.ts', 'test/real/global-setup.ts'],
         },
       },
@@ -47,7 +64,7 @@ export default defineConfig({
           testTimeout: 1_800_000,
           hookTimeout: 180_000,
           fileParallelism: false,
-          globalSetup: ['test/real/global-setup.ts'],
+          globalSetup: ['test/program/global-setup.ts', 'test/real/global-setup.ts'],
         },
       },
       {

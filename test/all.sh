@@ -32,9 +32,9 @@ step() {
   return "$status"
 }
 
-# vitest_project NAME: its results also go to a file, which is counted at the end.
-vitest_project() {
-  npx --no-install vitest run --project "$1" --reporter=default --reporter=json --outputFile.json="$results/$1.json"
+# vitest_projects NAME...: their results also go to a file, which is counted at the end.
+vitest_projects() {
+  npx --no-install vitest run "${@/#/--project=}" --reporter=default --reporter=json --outputFile.json="$results/$1.json"
 }
 
 wait_for_setup() {
@@ -54,10 +54,10 @@ step lint npm run --silent lint
 step format npm run --silent format:check
 step deadcode npm run --silent deadcode
 step build npm run --silent build
-step hermetic vitest_project hermetic
-step program vitest_project program
+step hermetic vitest_projects hermetic
+step program vitest_projects program
 if step set-up wait_for_setup; then
-  step real vitest_project real
+  step real vitest_projects real real-alone
 else
   printf '\n== real: not run, the real parts could not be set up\n'
 fi

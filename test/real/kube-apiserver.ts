@@ -118,6 +118,8 @@ export async function startKubeApiServer(options: KubeApiServerOptions = {}): Pr
         name: 'kube-apiserver',
         command: findParts().kubeApiserver,
         args: [...apiServerArgs(directory, port, etcd.url), ...(options.extraArgs ?? [])],
+        // Collects garbage later: a quarter less of the processor for a start, of which a run has dozens.
+        env: { GOGC: '400' },
         isReady: async (signal) => (await client().get('/readyz', signal)).status === 200,
       });
     let apiServer = await start();

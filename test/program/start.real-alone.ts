@@ -16,7 +16,7 @@ function readyMs(): number {
   return 5_000 * Math.max(1, (loadavg()[0] ?? 0) / availableParallelism());
 }
 
-/** Here and not among the quick tests: it is about time, and they run beside each other. */
+/** Here and not among the others: it is about time, and they run beside each other. */
 describe('npm start, on a fresh clone after npm ci', () => {
   let clone: string;
 
