@@ -1,4 +1,4 @@
-import { createKubernetesApi } from '../../src/sandbox/kubernetes-api/server.ts';
+import { createTestKubernetesApi } from '../support/test-kubernetes-api.ts';
 import { opaqueUser, type StartCluster } from './authorizer-world.ts';
 
 /** As the real server's 10 s, in less time. */
@@ -6,7 +6,7 @@ const reviewSuccessCacheMs = 200;
 
 export const startEmbeddedCluster: StartCluster = async ({ apiAudiences } = {}) => {
   const adminToken = 'admin-token';
-  const api = createKubernetesApi({
+  const api = createTestKubernetesApi({
     users: [
       { token: adminToken, username: 'admin', groups: ['system:masters'] },
       { token: opaqueUser.token, username: opaqueUser.name, groups: opaqueUser.groups },

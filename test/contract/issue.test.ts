@@ -1,11 +1,11 @@
-import { createKubernetesApi } from '../../src/sandbox/kubernetes-api/server.ts';
+import { createTestKubernetesApi } from '../support/test-kubernetes-api.ts';
 import { describeIssue, issueUsers, maxTokenHours } from './issue.contract.ts';
 
 describeIssue('the embedded API server', {
   reviewSuccessCacheMs: 0,
   start: async () => {
     const adminToken = 'admin-token';
-    const kube = createKubernetesApi({
+    const kube = createTestKubernetesApi({
       users: [
         { token: adminToken, username: 'admin', groups: ['system:masters'] },
         ...issueUsers.map(({ name, token, groups }) => ({ username: name, token, groups })),

@@ -1,9 +1,9 @@
-import { createKubernetesApi } from '../../src/sandbox/kubernetes-api/server.ts';
+import { createTestKubernetesApi } from '../support/test-kubernetes-api.ts';
 import { describeLease } from './lease.contract.ts';
 
 describeLease('the embedded API server', async () => {
   const adminToken = 'admin-token';
-  const kube = createKubernetesApi({
+  const kube = createTestKubernetesApi({
     users: [{ token: adminToken, username: 'admin', groups: ['system:masters'] }],
   });
   const { url } = await kube.start();

@@ -4,7 +4,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { createMemoryConsume } from '../../src/check/memory-consume.ts';
 import { DependencyError } from '../../src/dependency-error.ts';
-import { createKubernetesApi, type KubernetesApi } from '../../src/sandbox/kubernetes-api/server.ts';
+import type { KubernetesApi } from '../../src/sandbox/kubernetes-api/server.ts';
+import { createTestKubernetesApi } from '../support/test-kubernetes-api.ts';
 import {
   ask,
   createTierNamespace,
@@ -33,7 +34,7 @@ describe('the token API over HTTP', () => {
   const consume = createMemoryConsume({ now: Date.now });
 
   beforeAll(async () => {
-    kube = createKubernetesApi({ users });
+    kube = createTestKubernetesApi({ users });
     ({ url } = await kube.start());
     for (const tier of ['free', 'premium', 'enterprise'])
       await createTierNamespace({ url, adminToken }, tier);

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { createKubernetesApi, type KubernetesApi } from '../../src/sandbox/kubernetes-api/server.ts';
+import type { KubernetesApi } from '../../src/sandbox/kubernetes-api/server.ts';
+import { createTestKubernetesApi } from '../support/test-kubernetes-api.ts';
 import { ask, startIssuer } from '../issue/issuer-world.ts';
 
 const adminToken = 'admin-token';
@@ -11,7 +12,7 @@ describe('the token API throttles', () => {
   let url: string;
 
   beforeAll(async () => {
-    kube = createKubernetesApi({
+    kube = createTestKubernetesApi({
       users: [
         { token: adminToken, username: 'admin', groups: ['system:masters'] },
         { token: alice, username: 'alice' },

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
-import { createKubernetesApi, type KubernetesApi } from '../../src/sandbox/kubernetes-api/server.ts';
+import type { KubernetesApi } from '../../src/sandbox/kubernetes-api/server.ts';
+import { createTestKubernetesApi } from '../support/test-kubernetes-api.ts';
 import { createApiCaller } from '../sandbox/api-caller.ts';
 import {
   ask,
@@ -49,7 +50,7 @@ describe('a mint whose API server fails once', () => {
   let url: string;
 
   beforeAll(async () => {
-    kube = createKubernetesApi({
+    kube = createTestKubernetesApi({
       users: [{ token: adminToken, username: 'admin', groups: ['system:masters'] }, ...users],
     });
     ({ url } = await kube.start());

@@ -1,9 +1,6 @@
 import { onTestFinished } from 'vitest';
-import {
-  createKubernetesApi,
-  type KubernetesApi,
-  type KubernetesApiOptions,
-} from '../../src/sandbox/kubernetes-api/server.ts';
+import type { KubernetesApi, KubernetesApiOptions } from '../../src/sandbox/kubernetes-api/server.ts';
+import { createTestKubernetesApi } from '../support/test-kubernetes-api.ts';
 import { type ApiAnswer, type ApiCaller, type CallOptions, createApiCaller } from './api-caller.ts';
 
 export interface EmbeddedApi {
@@ -21,7 +18,7 @@ const adminToken = 'token-of-admin';
 /** A started server of the test's own, stopped when the test is over. */
 export async function startEmbeddedApi(options: KubernetesApiOptions = {}): Promise<EmbeddedApi> {
   const admin = { token: adminToken, username: 'admin', groups: ['system:masters'] };
-  const api = createKubernetesApi({ ...options, users: [admin, ...(options.users ?? [])] });
+  const api = createTestKubernetesApi({ ...options, users: [admin, ...(options.users ?? [])] });
   const { url, port } = await api.start();
   onTestFinished(api.stop);
   const caller = createApiCaller({ url });

@@ -1,11 +1,11 @@
 import { accessAudience, contractUsers } from '../contract/kubernetes-api-world.ts';
 import { describeKubernetesApi } from '../contract/kubernetes-api.contract.ts';
-import { createKubernetesApi } from '../../src/sandbox/kubernetes-api/server.ts';
+import { createTestKubernetesApi } from '../support/test-kubernetes-api.ts';
 
 describeKubernetesApi('the sandbox', async () => {
   const adminToken = 'contract-token-of-admin';
   const admin = { token: adminToken, username: 'admin', groups: ['system:masters'] };
-  const api = createKubernetesApi({ users: [admin, contractUsers.alice, contractUsers.bob] });
+  const api = createTestKubernetesApi({ users: [admin, contractUsers.alice, contractUsers.bob] });
   const { url } = await api.start();
   return {
     url,

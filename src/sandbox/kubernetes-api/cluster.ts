@@ -15,7 +15,11 @@ import { type Access, decide, type Requester } from './rbac.ts';
 import { rbacPolicyOf } from './rbac-objects.ts';
 import { createResources, customResourceDefinitions, type Resource } from './resources.ts';
 import { createRoutes } from './routes.ts';
-import { createServiceAccountTokens, type ServiceAccountTokens } from './service-account-tokens.ts';
+import {
+  createServiceAccountTokens,
+  type NewKeyPair,
+  type ServiceAccountTokens,
+} from './service-account-tokens.ts';
 import { badRequest } from './status.ts';
 import { createTokenRequest } from './token-request.ts';
 
@@ -29,6 +33,7 @@ export interface ClusterOptions {
   /** Where clients reach the API, without a slash at the end. */
   readonly url: () => string;
   readonly now: () => number;
+  readonly newKeyPair: NewKeyPair;
 }
 
 /** Everything but the network: the objects, who may do what with them, and the answer to each request. */
@@ -54,7 +59,7 @@ export function createCluster(options: ClusterOptions): Cluster {
   startGarbageCollector(store, writes);
   startNamespaceLifecycle(store, writes);
 
-  const tokens = createServiceAccountTokens({ issuer, store, now });
+  const tokens = createServiceAccountTokens({ issuer, store, now, newKeyPair: options.newKeyPair });
   const requestToken = createTokenRequest({ store, tokens, apiAudiences, maxTokenExpirationSeconds, now });
   const authenticate = createAuthenticator({
     users: options.users,

@@ -8,7 +8,7 @@ import type { NamedManifest, ObjectReference, StoredObject } from './objects.ts'
 import { readJson } from './request-body.ts';
 import { createRequestCounter } from './request-counter.ts';
 import { readRequestInfo, type ResourceVerb } from './request-info.ts';
-import type { TokenOrder } from './service-account-tokens.ts';
+import { createKeyPair, type NewKeyPair, type TokenOrder } from './service-account-tokens.ts';
 
 export interface KubernetesApiOptions {
   /** 0, the default, takes a free one; kept when the server is started again. */
@@ -33,6 +33,8 @@ export interface KubernetesApiOptions {
   readonly watchHistoryLimit?: number;
   /** Default Date.now. */
   readonly now?: () => number;
+  /** Called when a key is first needed, and after each rotation. Default: a fresh pair of 2048 bits. */
+  readonly newKeyPair?: NewKeyPair;
 }
 
 /**
@@ -91,6 +93,7 @@ export function createKubernetesApi(options: KubernetesApiOptions = {}): Kuberne
     watchHistoryLimit: options.watchHistoryLimit ?? 1000,
     url: server.url,
     now: options.now ?? Date.now,
+    newKeyPair: options.newKeyPair ?? createKeyPair,
   });
   const counter = createRequestCounter();
   const faults = createFaults();

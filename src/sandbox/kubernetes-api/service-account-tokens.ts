@@ -1,4 +1,10 @@
-import { createHash, generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto';
+import {
+  createHash,
+  generateKeyPairSync,
+  type KeyObject,
+  type KeyPairKeyObjectResult,
+  randomUUID,
+} from 'node:crypto';
 import { decodeJwt, errors, exportJWK, type JWK, type JWTPayload, jwtVerify, SignJWT } from 'jose';
 import type { Authentication } from './authentication.ts';
 import type { ObjectStore } from './object-store.ts';
@@ -46,12 +52,14 @@ export interface ServiceAccountTokensOptions {
   readonly issuer: string;
   readonly store: ObjectStore;
   readonly now: () => number;
+  readonly newKeyPair: NewKeyPair;
 }
 
-interface SigningKey {
+/** The next pair of RSA keys to sign tokens with. */
+export type NewKeyPair = () => KeyPairKeyObjectResult;
+
+interface SigningKey extends KeyPairKeyObjectResult {
   readonly kid: string;
-  readonly privateKey: KeyObject;
-  readonly publicKey: KeyObject;
 }
 
 const algorithm = 'RS256';
@@ -59,13 +67,13 @@ const algorithm = 'RS256';
 const leewaySeconds = 60;
 
 export function createServiceAccountTokens(options: ServiceAccountTokensOptions): ServiceAccountTokens {
-  const { issuer, store, now } = options;
+  const { issuer, store, now, newKeyPair } = options;
   let newest: SigningKey | undefined;
   let older: readonly SigningKey[] = [];
 
   /** Made when it is first needed: that takes a tenth of a second, and many a server signs nothing. */
   function current(): SigningKey {
-    newest ??= createSigningKey();
+    newest ??= signingKeyOf(newKeyPair());
     return newest;
   }
 
@@ -171,8 +179,11 @@ function existing(store: ObjectStore, resource: Resource, key: ObjectKey): Store
   return object;
 }
 
-function createSigningKey(): SigningKey {
-  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+export function createKeyPair(): KeyPairKeyObjectResult {
+  return generateKeyPairSync('rsa', { modulusLength: 2048 });
+}
+
+function signingKeyOf({ privateKey, publicKey }: KeyPairKeyObjectResult): SigningKey {
   // As the real server names them: the hash of the key as SubjectPublicKeyInfo (RFC 5280 section 4.1).
   const kid = createHash('sha256')
     .update(publicKey.export({ type: 'spki', format: 'der' }))
