@@ -32,11 +32,12 @@ export function isForged(name: string): boolean {
 }
 
 /** Onto the request that goes to the model, each in place of whatever the client sent by that name. */
-export function upstreamHeaders({ subject, tier, model }: Allowed): readonly Header[] {
+export function upstreamHeaders({ subject, tier, model, reservation }: Allowed): readonly Header[] {
   const headers: Header[] = [];
   if (subject) headers.push(['x-tiergate-user', headerValue(subject)]);
   if (tier) headers.push(['x-tiergate-tier', headerValue(tier)]);
   if (model !== undefined) headers.push(['x-tiergate-model', headerValue(model.id)]);
+  if (reservation !== undefined) headers.push(['x-tiergate-reservation', reservation.id]);
   return headers;
 }
 
@@ -51,8 +52,13 @@ export type RemovedHeaders = (outcome: Allowed, forgedHeaders: readonly string[]
 export function createRemovedHeaders(credentialHeaders: readonly string[]): RemovedHeaders {
   const known = new Map<number, readonly string[]>();
   return (outcome, forgedHeaders) => {
-    const { kind, subject, tier, model } = outcome;
-    const key = (kind === 'public' ? 1 : 0) + (subject ? 2 : 0) + (tier ? 4 : 0) + (model ? 8 : 0);
+    const { kind, subject, tier, model, reservation } = outcome;
+    const key =
+      (kind === 'public' ? 1 : 0) +
+      (subject ? 2 : 0) +
+      (tier ? 4 : 0) +
+      (model ? 8 : 0) +
+      (reservation ? 16 : 0);
     let names = known.get(key);
     if (names === undefined) {
       const overwritten = new Set(upstreamHeaders(outcome).map(([name]) => name));

@@ -10,7 +10,13 @@ export interface ClaimPart {
   readonly bearer: Bearer;
   readonly subject: string;
   readonly charges: readonly Charge[];
+  /** What a request costs, and each of its tokens. */
+  readonly weight: number;
+  /** Whether tokens are among what is charged. */
+  readonly countsTokens: boolean;
 }
+
+type PartCharges = Pick<ClaimPart, 'charges' | 'weight' | 'countsTokens'>;
 
 export interface Request {
   readonly subject: string;
@@ -37,12 +43,12 @@ export function modelSubject(model: string): string {
  * so that whatever is worked out from them is worked out once for each policy.
  */
 export function createPartsOf(policy: () => Policy): (request: Request) => readonly ClaimPart[] {
-  const ownByLimits = new WeakMap<object, readonly Charge[]>();
-  const teamByLimits = new WeakMap<object, readonly Charge[]>();
-  const byCapacity = new WeakMap<object, readonly Charge[]>();
+  const ownByLimits = new WeakMap<object, PartCharges>();
+  const teamByLimits = new WeakMap<object, PartCharges>();
+  const byCapacity = new WeakMap<object, PartCharges>();
 
   /** A tier without a word about the model is its own key. */
-  function ownCharges(tier: Tier, limits: ModelLimits | undefined): readonly Charge[] {
+  function ownCharges(tier: Tier, limits: ModelLimits | undefined): PartCharges {
     return kept(ownByLimits, limits ?? tier, () =>
       chargesOf([...tier.windows, ...(limits?.windows ?? [])], limits?.weight ?? 1),
     );
@@ -52,7 +58,7 @@ export function createPartsOf(policy: () => Policy): (request: Request) => reado
     const limits = tier.models.length === 0 ? undefined : modelLimitsOf(tier, model);
     const parts: ClaimPart[] = [];
     const own = ownCharges(tier, limits);
-    if (own.length > 0) parts.push({ bearer: 'own', subject, charges: own });
+    if (own.charges.length > 0) parts.push({ bearer: 'own', subject, ...own });
 
     const { shared } = tier;
     const team = shared === undefined ? undefined : teamOf(tier, groups());
@@ -60,22 +66,25 @@ export function createPartsOf(policy: () => Policy): (request: Request) => reado
       const charges = kept(teamByLimits, limits ?? tier, () =>
         chargesOf(shared.windows, limits?.weight ?? 1),
       );
-      parts.push({ bearer: 'team', subject: teamSubject(team), charges });
+      parts.push({ bearer: 'team', subject: teamSubject(team), ...charges });
     }
 
     const snapshot = policy();
     const capacity = snapshot.capacity.length === 0 ? undefined : modelCapacityOf(snapshot, model);
     if (capacity !== undefined && capacity.windows.length > 0) {
       const charges = kept(byCapacity, capacity, () => chargesOf(capacity.windows, 1));
-      parts.push({ bearer: 'capacity', subject: modelSubject(model), charges });
+      parts.push({ bearer: 'capacity', subject: modelSubject(model), ...charges });
     }
     return parts;
   };
 }
 
-/** A weight is the price of a request; of tokens there are as many as there are. */
-function chargesOf(windows: readonly WindowLimit[], weight: number): readonly Charge[] {
-  return windows.map((window) => ({ window, cost: window.unit === 'requests' ? weight : 1 }));
+function chargesOf(windows: readonly WindowLimit[], weight: number): PartCharges {
+  return {
+    charges: windows.map((window) => ({ window, cost: weight })),
+    weight,
+    countsTokens: windows.some(({ unit }) => unit !== 'requests'),
+  };
 }
 
 function kept<Key extends object, Value>(map: WeakMap<Key, Value>, key: Key, make: () => Value): Value {

@@ -70,7 +70,7 @@ export function createCheck(stages: CheckStages, options: CheckOptions): Check {
                     const known = { ...caller, model };
                     return pass(checkAccess(principal, model, asking), known, () =>
                       pass(
-                        checkLimit({ principal, subject, tier, model, id: input.id, deadlineAtMs }),
+                        checkLimit({ principal, subject, tier, model, id: input.id, input, deadlineAtMs }),
                         known,
                         (grant) => unlessDenied(grant, () => admit('model', known, grant)),
                       ),
@@ -100,20 +100,36 @@ function pass<T extends object | string>(
 const nothingGranted: Grant = { windows: [] };
 
 function allowed(kind: Allowed['kind'], known: Knowledge, grant: Grant = nothingGranted): Allowed {
-  const { windows, slot } = grant;
-  if (slot === undefined) return { denied: false, kind, ...known, windows };
-  return { denied: false, kind, ...known, windows, slotId: slot.id };
+  const { windows, slot, reservation } = grant;
+  if (slot === undefined && reservation === undefined) return { denied: false, kind, ...known, windows };
+  return {
+    denied: false,
+    kind,
+    ...known,
+    windows,
+    ...(slot !== undefined && { slotId: slot.id }),
+    ...(reservation !== undefined && {
+      reservation: { id: reservation.id, tokens: reservation.tokens.tokens },
+    }),
+  };
 }
 
-/** Gives the slot back of a request that is not let through after all. */
-function unlessDenied({ slot }: Grant, decide: () => Outcome | Promise<Outcome>): Outcome | Promise<Outcome> {
-  if (slot === undefined) return decide();
+/** Gives the slot and the tokens back of a request that is not let through after all. */
+function unlessDenied(
+  { slot, reservation }: Grant,
+  decide: () => Outcome | Promise<Outcome>,
+): Outcome | Promise<Outcome> {
+  if (slot === undefined && reservation === undefined) return decide();
+  const giveBack = (): void => {
+    slot?.giveBack();
+    reservation?.giveBack();
+  };
   const settle = (outcome: Outcome): Outcome => {
-    if (outcome.denied) slot.giveBack();
+    if (outcome.denied) giveBack();
     return outcome;
   };
   const fail = (error: unknown): never => {
-    slot.giveBack();
+    giveBack();
     throw error;
   };
   try {

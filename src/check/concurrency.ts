@@ -98,7 +98,10 @@ export function createCheckConcurrency(options: ConcurrencyOptions): CheckLimit 
       (error: unknown) => unavailable(caller, error),
     );
     const heard = decided.then((granted) => {
-      if (isLate && !isDenied(granted)) granted.slot?.giveBack();
+      if (isLate && !isDenied(granted)) {
+        granted.slot?.giveBack();
+        granted.reservation?.giveBack();
+      }
       return granted;
     });
     return bounded(heard, deadlineAtMs, now(), late);

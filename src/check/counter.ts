@@ -1,12 +1,14 @@
-import type { WindowLimit } from '../policy/policy.ts';
+import type { WindowLimit, WindowUnit } from '../policy/policy.ts';
 import { type ActiveBoost, boostedWindow } from './boost.ts';
 import type { Charge, Decision, WindowState } from './limit.ts';
+import { type TokenCounts, unitsOf } from './reservation.ts';
 import type { Demand } from './window.ts';
 
 /** What is counted for a subject, under a limit or several. */
 export interface Counter extends Demand {
   /** `<scope>:<unit>:<length in ms>`: no limit in it, so that a changed limit finds the same counter. */
   readonly name: string;
+  readonly unit: WindowUnit;
   readonly windowMs: number;
   readonly lengthUs: number;
 }
@@ -61,7 +63,7 @@ export function countersOf(charges: readonly Charge[]): ClaimCounters {
 }
 
 /** The counters' answer → what the claim is told, window by window. */
-export function decisionFrom(claim: ClaimCounters, answer: Answer): Decision {
+export function decisionFrom(claim: ClaimCounters, answer: Answer, tokens?: TokenCounts): Decision {
   const { admitted, readings, retryAfterUs, boost } = answer;
   return {
     admitted,
@@ -74,7 +76,8 @@ export function decisionFrom(claim: ClaimCounters, answer: Answer): Decision {
       }
       const window = boost === undefined ? charge.window : boostedWindow(charge.window, boost.percent);
       const isCharged = admitted && !(answer.leftOut && counter.isShadow === true);
-      return windowState({ ...charge, window }, reading, isCharged);
+      const cost = unitsOf(window.unit, charge.cost, tokens);
+      return windowState({ window, cost }, reading, isCharged);
     }),
     retryAfterMs: retryAfterUs === undefined ? undefined : wholeMs(retryAfterUs),
   };
@@ -91,6 +94,7 @@ function mergeCharges(charges: readonly Charge[]): ClaimCounters {
     const same = counters[index];
     const merged: Counter = {
       name,
+      unit: window.unit,
       windowMs: window.windowMs,
       lengthUs: window.windowMs * microsecondsPerMs,
       units: Math.max(cost, same?.units ?? 0),

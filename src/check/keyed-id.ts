@@ -1,3 +1,5 @@
+import { type BinaryLike, createHmac, type KeyObject, randomBytes } from 'node:crypto';
+
 /**
  * An id that leads to its counters wherever it comes back: `<T>.<22 characters of base64url>`. T is the keyed hash of the
  * subject, which finds the server; the name is one that nobody can guess.
@@ -17,4 +19,14 @@ export function parseKeyedId(text: string): KeyedId | undefined {
 
 export function formatKeyedId({ tag, name }: KeyedId): string {
   return `${tag}.${name}`;
+}
+
+/** Text → 132 bits that only a holder of the key can make, as either half of an id. */
+export function createKeyedHash(key: BinaryLike | KeyObject): (text: string) => string {
+  return (text) => createHmac('sha256', key).update(text).digest('base64url').slice(0, 22);
+}
+
+/** 128 random bits. */
+export function randomName(): string {
+  return randomBytes(16).toString('base64url');
 }

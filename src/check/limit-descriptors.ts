@@ -4,6 +4,7 @@ import { type ClaimPart, createPartsOf } from './charges.ts';
 import { createClaimParts, type PartsDecision } from './claim-parts.ts';
 import { bounded } from './deadline.ts';
 import type { Charge, Consume, WindowState } from './limit.ts';
+import { mostUnits, type ReservationNames } from './reservation.ts';
 import type { Settle } from './settlement.ts';
 
 /** What a gateway asks about: ordered entries that name a counter, and the units it wants. */
@@ -40,6 +41,7 @@ export interface LimitDescriptorsOptions {
   readonly settle: Settle;
   /** What is charged must be nameable to be taken back. */
   readonly newId: () => string;
+  readonly reservationNames: ReservationNames;
   /** Epoch milliseconds. */
   readonly now: () => number;
 }
@@ -80,9 +82,9 @@ export function createLimitDescriptors(options: LimitDescriptorsOptions): LimitD
     const parts = partsOf({ subject, tier, model, groups })
       .map(
         (part): ClaimPart => ({
-          bearer: part.bearer,
-          subject: part.subject,
+          ...part,
           charges: chargesOf(part, units),
+          countsTokens: false,
         }),
       )
       .filter(({ charges }) => charges.length > 0);
@@ -186,9 +188,6 @@ function asFault(error: unknown): { readonly fault: unknown } {
 function ignoreDependency(error: unknown): void {
   if (!isDependencyError(error)) throw error;
 }
-
-/** Above every limit, and far from where doubles lose whole numbers. */
-export const mostUnits = 2 ** 45;
 
 const knownEntries: ReadonlySet<string> = new Set(['user', 'tier', 'model', 'group']);
 

@@ -2,14 +2,17 @@ import { isDependencyError } from '../dependency-error.ts';
 import type { OnStoreUnavailable, Policy, Tier, WindowLimit } from '../policy/policy.ts';
 import type { ActiveBoost } from './boost.ts';
 import { type Bearer, createPartsOf } from './charges.ts';
-import { createClaimParts, type PartsDecision } from './claim-parts.ts';
+import { createClaimParts, type HeldReservation, type PartsDecision } from './claim-parts.ts';
+import type { CheckInput } from './check-input.ts';
 import { bounded } from './deadline.ts';
 import type { DenialReason } from './denial.ts';
 import type { Model } from './model.ts';
 import { type Denied, denied } from './outcome.ts';
 import type { Principal } from './principal.ts';
+import { type Reservation, type ReservationNames, type TokenCounts, tokensToReserve } from './reservation.ts';
 import type { Settle } from './settlement.ts';
 import type { Slot } from './slot.ts';
+import type { ReadTokenDemand } from './token-demand.ts';
 
 /** One window that a claim is charged to. */
 export interface Charge {
@@ -28,6 +31,8 @@ export interface Claim {
   readonly deadlineAtMs: number;
   /** What holds while the counters can not be reached. Absent: what the process file says. */
   readonly onStoreUnavailable?: OnStoreUnavailable | undefined;
+  /** Of a claim with tokens: each charge of them is for so many, and whoever knows the claim's id settles it. */
+  readonly reservation?: Reservation | undefined;
 }
 
 /** A window as it stands after a claim. */
@@ -67,6 +72,8 @@ export interface LimitOptions {
   /** The caller's groups, as far as teams go; of an issued token those of the person it was issued to. */
   readonly groupsOf: (principal: Principal) => readonly string[];
   readonly newId: () => string;
+  readonly reservationNames: ReservationNames;
+  readonly readTokenDemand: ReadTokenDemand;
   readonly now: () => number;
 }
 
@@ -78,6 +85,8 @@ export interface Caller {
   readonly model: Model;
   /** See Claim. */
   readonly id: string;
+  /** Looked at only where tokens are limited. */
+  readonly input: CheckInput;
   readonly deadlineAtMs: number;
 }
 
@@ -86,6 +95,8 @@ export interface Grant {
   readonly windows: readonly WindowState[];
   /** Where the tier limits how many requests may be open. */
   readonly slot?: Slot | undefined;
+  /** Where tokens are limited. */
+  readonly reservation?: HeldReservation | undefined;
 }
 
 export type CheckLimit = (caller: Caller) => Grant | Denied | Promise<Grant | Denied>;
@@ -94,30 +105,54 @@ const unlimited: Grant = { windows: [] };
 
 /** Subject × Tier × Model → within every window that applies, or not. */
 export function createCheckLimit(options: LimitOptions): CheckLimit {
-  const { policy, groupsOf, now } = options;
+  const { policy, groupsOf, readTokenDemand, now } = options;
   const partsOf = createPartsOf(policy);
   const claimParts = createClaimParts(options);
 
-  return ({ principal, subject, tier, model, id, deadlineAtMs }) => {
+  return ({ principal, subject, tier, model, id, input, deadlineAtMs }) => {
     const parts = partsOf({ subject, tier, model: model.id, groups: () => groupsOf(principal) });
     if (parts.length === 0) return unlimited;
+    let tokens: TokenCounts | undefined;
+    if (parts.some(({ countsTokens }) => countsTokens)) {
+      const demand = readTokenDemand(input);
+      if (demand.isStream && demand.includesUsage !== true && tier.streamWithoutUsage === 'deny') {
+        return usageRequired;
+      }
+      tokens = tokensToReserve(demand, tier.reserve);
+    }
     let decision: PartsDecision | Promise<PartsDecision>;
     try {
-      decision = claimParts({ parts, id, deadlineAtMs, onStoreUnavailable: tier.onStoreUnavailable });
+      const { onStoreUnavailable } = tier;
+      decision = claimParts({ parts, id, tokens, deadlineAtMs, onStoreUnavailable });
     } catch (error) {
       return storeUnavailable(error);
     }
     if (!(decision instanceof Promise)) return grantOrDenial(decision);
-    return bounded(decision.then(grantOrDenial), deadlineAtMs, now(), () => unavailable()).catch(
-      storeUnavailable,
-    );
+    let isLate = false;
+    const late = () => {
+      isLate = true;
+      return unavailable();
+    };
+    const decided = decision.then((made) => {
+      // Nobody will use it.
+      if (isLate) made.reservation?.giveBack();
+      return grantOrDenial(made);
+    });
+    return bounded(decided, deadlineAtMs, now(), late).catch(storeUnavailable);
   };
 }
 
+const usageRequired = denied(
+  'usage_required',
+  'A stream must say what it used: set stream_options.include_usage to true.',
+);
+
 function grantOrDenial(decision: PartsDecision): Grant | Denied {
-  const { admitted, windows, retryAfterMs, deniedBy = 'own' } = decision;
-  if (admitted) return { windows };
-  return denied(reasonOf(deniedBy, windows), details[deniedBy], {
+  const { admitted, windows, retryAfterMs, deniedBy = 'own', reservation } = decision;
+  if (admitted) return reservation === undefined ? { windows } : { windows, reservation };
+  const reason = reasonOf(deniedBy, windows);
+  const neverFits = reason === 'tokens_exceeded' && retryAfterMs === undefined;
+  return denied(reason, neverFits ? tooManyTokens : details[deniedBy], {
     windows,
     ...(retryAfterMs !== undefined && { retryAfterMs }),
   });
@@ -128,6 +163,9 @@ const details: Readonly<Record<Bearer, string>> = {
   team: 'The limit of your team is used up for now.',
   capacity: 'The model takes no more requests for now.',
 };
+
+const tooManyTokens =
+  'The request may use more tokens than your limit ever holds: make it shorter, or ask for fewer with max_tokens.';
 
 function reasonOf(deniedBy: Bearer, windows: readonly WindowState[]): DenialReason {
   if (deniedBy === 'capacity') return 'capacity_exceeded';

@@ -1,6 +1,7 @@
 import { isDependencyError } from '../dependency-error.ts';
 import type { Source } from './explanation.ts';
 import type { Charge, Consume, Decision } from './limit.ts';
+import { unitsOf } from './reservation.ts';
 import type { ReviewCache } from './review-cache.ts';
 import type { Slots } from './slot.ts';
 
@@ -49,7 +50,11 @@ export function lookingCache<Yes extends object>(
  * is told by when the window is whole again, which is the latest such time.
  */
 export function createLookingConsume(consume: Consume): Consume {
-  return ({ subject, charges, deadlineAtMs, onStoreUnavailable }) => {
+  return ({ subject, charges: wanted, reservation, deadlineAtMs, onStoreUnavailable }) => {
+    const charges = wanted.map(({ window, cost }) => ({
+      window,
+      cost: unitsOf(window.unit, cost, reservation?.tokens),
+    }));
     const looks = charges.map(({ window }) => ({ window, cost: 0 }));
     const decision = consume({ subject, id: '', charges: looks, deadlineAtMs, onStoreUnavailable });
     return decision instanceof Promise

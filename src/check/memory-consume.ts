@@ -1,11 +1,14 @@
+import { randomBytes } from 'node:crypto';
 import { DependencyError } from '../dependency-error.ts';
-import type { WindowUnit } from '../policy/policy.ts';
 import type { Block, BlockClaim } from './block.ts';
-import { type ActiveBoost, type Boost, boostedLimit, requireBoost, type ResetCounters } from './boost.ts';
+import { type ActiveBoost, type Boost, boostedLimit, type ResetCounters } from './boost.ts';
 import { type ClaimCounters, type Counter, counterName, countersOf, decisionFrom } from './counter.ts';
+import type { KeyedId } from './keyed-id.ts';
 import type { Claim, Decision } from './limit.ts';
-import { createMemoryRecords, type ChargedCounter } from './memory-records.ts';
-import { type Settled, type Settlement, usedOf } from './settlement.ts';
+import { createMemoryBoosts } from './memory-boosts.ts';
+import { type ChargedClaim, createMemoryRecords, type ChargedCounter } from './memory-records.ts';
+import { createReservationNames, type Reservation, type ReservationNames, unitsOf } from './reservation.ts';
+import { type Settled, type Settlement, type TokensUsed, unitsUsed } from './settlement.ts';
 import {
   chargedSlot,
   claimWindows,
@@ -33,6 +36,10 @@ export interface MemoryConsumeOptions {
    * retry of that claim is charged again, which is too much for its subject and never over a limit.
    */
   readonly maxRecords?: number;
+  /** How long a reservation waits for its settlement, in milliseconds: longer than any request. Default 600 000. */
+  readonly reservationTtlMs?: number;
+  /** What reservations are called here. Default: names that this process alone can make. */
+  readonly reservationNames?: ReservationNames;
 }
 
 /** The ports of the counters, in this process's memory: exact for one process, gone when it ends. Synchronous. */
@@ -41,17 +48,14 @@ export interface MemoryCounters {
   readonly consume: (claim: Claim) => Decision;
   readonly takeBlock: (claim: BlockClaim) => Block;
   readonly settle: (settlement: Settlement) => Settled;
+  readonly settleTokens: (reservation: KeyedId, used: TokensUsed) => Settled;
+  readonly reservationNames: ReservationNames;
   readonly setBoost: (subject: string, boost: Boost | undefined) => void;
   readonly resetCounters: (...of: Parameters<ResetCounters>) => void;
 }
 
 /** Counters of one subject by their names. */
 type Windows = Map<string, SlottedWindow>;
-
-interface KeptBoost {
-  readonly percent: number;
-  readonly endsAtMs: number;
-}
 
 const usPerMs = 1000;
 
@@ -68,9 +72,12 @@ export function createMemoryConsume(options: MemoryConsumeOptions): MemoryCounte
 
 export function createMemoryCounters(options: MemoryConsumeOptions): MemoryCounters {
   const { now, maxSubjects = 100_000, recordTtlMs = 15_000, maxRecords = 200_000 } = options;
+  const { reservationTtlMs = 600_000, reservationNames = createReservationNames(randomBytes(32)) } = options;
   const windowsBySubject = new Map<string, Windows>();
-  const boostBySubject = new Map<string, KeptBoost>();
+  const { boostOf, setBoost } = createMemoryBoosts(now);
   const records = createMemoryRecords({ recordTtlMs, maxRecords });
+  /** By their tags, as those know them who settle by the id alone. */
+  const reservations = createMemoryRecords({ recordTtlMs: reservationTtlMs, maxRecords });
   let sweep = windowsBySubject.entries();
   let newestEpoch = 0;
   let sweptInVainAtMs = Number.NEGATIVE_INFINITY;
@@ -123,26 +130,21 @@ export function createMemoryCounters(options: MemoryConsumeOptions): MemoryCount
     else windowsBySubject.delete(subject);
   }
 
-  function boostOf(subject: string, nowMs: number): ActiveBoost | undefined {
-    const boost = boostBySubject.get(subject);
-    if (boost === undefined) return undefined;
-    if (boost.endsAtMs > nowMs) return { percent: boost.percent, endsAfterMs: boost.endsAtMs - nowMs };
-    boostBySubject.delete(subject);
-    return undefined;
-  }
-
-  function takeBlock({ subject, id, charges, deadlineAtMs, aheadMs }: BlockClaim): Block {
+  function takeBlock({ subject, id, charges, deadlineAtMs, aheadMs, reservation }: BlockClaim): Block {
     const nowMs = now();
     if (nowMs > deadlineAtMs) throw new DependencyError('memory', 'timeout');
     const nowUs = inUs(nowMs);
     const claim = countersOf(charges);
-    records.forgetExpired(nowMs);
+    forgetExpired(nowMs);
     sweepSome(nowUs);
     const held = windowsBySubject.get(subject);
     const windows = claim.counters.map(({ name, lengthUs }) => held?.get(name) ?? newWindow(lengthUs, nowUs));
     const boost = boostOf(subject, nowMs);
-    const record = id === '' ? undefined : records.find(subject, id);
-    const demands = claim.counters.map((counter) => demandOf(counter, boost, record !== undefined));
+    const [known, whose] = reservation === undefined ? [records, subject] : [reservations, reservation.tag];
+    const record = id === '' ? undefined : known.find(whose, id);
+    const demands = claim.counters.map((counter) =>
+      demandOf(counter, { boost, reservation, isKnown: record !== undefined }),
+    );
     const claimed = claimWindows(windows, demands, nowUs, inUs(aheadMs));
     const isCharged = claimed.admitted && claim.chargesAnything && record === undefined;
     if (isCharged && held === undefined) makeRoom(nowMs);
@@ -152,10 +154,14 @@ export function createMemoryCounters(options: MemoryConsumeOptions): MemoryCount
       if (window !== undefined) kept.set(name, window);
     }
     keep(subject, kept);
-    if (record !== undefined) records.rely(subject, id);
-    if (isCharged && id !== '') records.remember(subject, id, chargedCounters(claim, claimed), nowMs);
+    if (record !== undefined) known.rely(whose, id);
+    if (isCharged && id !== '') {
+      const charged = chargedCounters(claim, claimed, reservation);
+      known.remember(whose, id, { subject, charged, reservation }, nowMs);
+    }
     // One that was taken back was denied, and stays so.
-    const decision = decisionOf(claim, record === 'takenBack' ? denied(claimed) : claimed, { nowUs, boost });
+    const told = record === 'takenBack' ? denied(claimed) : claimed;
+    const decision = decisionOf(claim, told, { nowUs, boost, reservation });
     return { ...decision, goodForMs: isCharged ? claimed.aheadUs / usPerMs : 0 };
   }
 
@@ -164,20 +170,41 @@ export function createMemoryCounters(options: MemoryConsumeOptions): MemoryCount
     return decision;
   }
 
-  function settle(settlement: Settlement): Settled {
-    const { subject, id, used } = settlement;
-    const nowMs = now();
+  function forgetExpired(nowMs: number): void {
     records.forgetExpired(nowMs);
-    const charged = records.settle(subject, id, used === 'nothing' ? 'takenBack' : 'settled', nowMs);
-    if (charged === undefined) return 'unknown';
-    const nowUs = inUs(nowMs);
+    reservations.forgetExpired(nowMs);
+  }
+
+  function settleClaim({ subject, charged, reservation }: ChargedClaim, used: Settlement['used']): void {
+    const nowUs = inUs(now());
     const kept = windowsBySubject.get(subject) ?? new Map<string, SlottedWindow>();
     for (const { name, unit, lengthUs, slot } of charged) {
-      const units = usedOf(settlement, unit) ?? slot.units;
+      const units = unitsUsed(used, unit, reservation?.weight) ?? slot.units;
       const window = windowAt(kept.get(name) ?? newWindow(lengthUs, nowUs), nowUs);
       kept.set(name, settledWindow(window, slot, units, nowUs));
     }
     keep(subject, kept);
+  }
+
+  function settle({ subject, id, used }: Settlement): Settled {
+    const nowMs = now();
+    forgetExpired(nowMs);
+    const how = used === 'nothing' ? 'takenBack' : 'settled';
+    const claim =
+      records.settle(subject, id, how, nowMs) ??
+      reservations.settle(reservationNames.tagOf(subject), id, how, nowMs);
+    if (claim === undefined) return 'unknown';
+    settleClaim(claim, used);
+    return 'settled';
+  }
+
+  function settleTokens({ tag, name }: KeyedId, used: TokensUsed): Settled {
+    const nowMs = now();
+    forgetExpired(nowMs);
+    const claim = reservations.settle(tag, name, 'settled', nowMs);
+    if (claim === undefined) return 'unknown';
+    settleClaim(claim, used);
+    for (const other of claim.reservation?.others ?? []) settleTokens({ tag: other, name }, used);
     return 'settled';
   }
 
@@ -185,14 +212,9 @@ export function createMemoryCounters(options: MemoryConsumeOptions): MemoryCount
     consume,
     takeBlock,
     settle,
-    setBoost(subject, boost) {
-      if (boost === undefined) boostBySubject.delete(subject);
-      else {
-        requireBoost(boost);
-        for (const other of boostBySubject.keys()) boostOf(other, now());
-        boostBySubject.set(subject, { percent: boost.percent, endsAtMs: now() + boost.durationMs });
-      }
-    },
+    settleTokens,
+    reservationNames,
+    setBoost,
     resetCounters(subject, windows) {
       const kept = windowsBySubject.get(subject);
       if (kept === undefined) return;
@@ -202,11 +224,19 @@ export function createMemoryCounters(options: MemoryConsumeOptions): MemoryCount
   };
 }
 
-function demandOf(counter: Counter, boost: ActiveBoost | undefined, isKnown: boolean): Counter {
-  const { units, limit } = counter;
+interface Circumstances {
+  readonly boost: ActiveBoost | undefined;
+  readonly reservation: Reservation | undefined;
+}
+
+function demandOf(
+  counter: Counter,
+  { boost, reservation, isKnown }: Circumstances & { readonly isKnown: boolean },
+): Counter {
+  const { unit, units, limit } = counter;
   return {
     ...counter,
-    units: isKnown ? 0 : units,
+    units: isKnown ? 0 : unitsOf(unit, units, reservation?.tokens),
     limit: limit === undefined || boost === undefined ? limit : boostedLimit(limit, boost.percent),
   };
 }
@@ -215,26 +245,26 @@ function denied(claimed: WindowsClaim): WindowsClaim {
   return { ...claimed, admitted: false, retryAfterUs: 0 };
 }
 
-function chargedCounters(claim: ClaimCounters, claimed: WindowsClaim): readonly ChargedCounter[] {
-  return claim.counters.flatMap(({ name, lengthUs, units, isShadow }, index) => {
+/** Of a reservation also those that it charged nothing to: they may turn out to have been used. */
+function chargedCounters(
+  claim: ClaimCounters,
+  claimed: WindowsClaim,
+  reservation: Reservation | undefined,
+): readonly ChargedCounter[] {
+  return claim.counters.flatMap(({ name, unit, lengthUs, units: cost, isShadow }, index) => {
     const window = claimed.windows[index];
-    if (window === undefined || units === 0 || (isShadow === true && claimed.leftOut)) return [];
-    return [{ name, unit: unitOf(claim, index), lengthUs, slot: chargedSlot(window, units) }];
+    if (window === undefined || cost === 0 || (isShadow === true && claimed.leftOut)) return [];
+    const units = unitsOf(unit, cost, reservation?.tokens);
+    return [{ name, unit, lengthUs, slot: chargedSlot(window, units) }];
   });
-}
-
-function unitOf({ charges, counterOfCharge }: ClaimCounters, counter: number): WindowUnit {
-  const charge = charges[counterOfCharge.indexOf(counter)];
-  if (charge === undefined) throw new RangeError('each counter is some charge of the claim');
-  return charge.window.unit;
 }
 
 function decisionOf(
   claim: ClaimCounters,
   claimed: WindowsClaim,
-  { nowUs, boost }: { readonly nowUs: number; readonly boost: ActiveBoost | undefined },
+  { nowUs, boost, reservation }: Circumstances & { readonly nowUs: number },
 ): Decision {
-  return decisionFrom(claim, {
+  const answer = {
     admitted: claimed.admitted,
     leftOut: claimed.leftOut,
     readings: claimed.windows.map((window) => ({
@@ -243,7 +273,8 @@ function decisionOf(
     })),
     retryAfterUs: claimed.retryAfterUs,
     ...(boost !== undefined && { boost }),
-  });
+  };
+  return decisionFrom(claim, answer, reservation?.tokens);
 }
 
 function inUs(ms: number): number {

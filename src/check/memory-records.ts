@@ -1,4 +1,5 @@
 import type { WindowUnit } from '../policy/policy.ts';
+import type { Reservation } from './reservation.ts';
 import { settledTtlMs } from './settlement.ts';
 import type { ChargedSlot } from './window.ts';
 
@@ -10,8 +11,16 @@ export interface ChargedCounter {
   readonly slot: ChargedSlot;
 }
 
+/** What a claim was charged, and to whom. */
+export interface ChargedClaim {
+  readonly subject: string;
+  readonly charged: readonly ChargedCounter[];
+  /** Where what was charged are tokens that may turn out to be others. */
+  readonly reservation: Reservation | undefined;
+}
+
 /** What is known of a claim by its id: its charges or, once they were settled, no more than that. */
-export type MemoryRecord = readonly ChargedCounter[] | 'settled' | 'takenBack';
+type MemoryRecord = ChargedClaim | 'settled' | 'takenBack';
 
 export interface MemoryRecordsOptions {
   readonly recordTtlMs: number;
@@ -19,17 +28,18 @@ export interface MemoryRecordsOptions {
 }
 
 export interface MemoryRecords {
-  readonly find: (subject: string, id: string) => MemoryRecord | undefined;
+  /** `whose`: the subject, or whatever stands for it in all of these. */
+  readonly find: (whose: string, id: string) => MemoryRecord | undefined;
   /** The claim came again: two rely on it, and neither can take it back. */
-  readonly rely: (subject: string, id: string) => void;
-  readonly remember: (subject: string, id: string, charged: readonly ChargedCounter[], nowMs: number) => void;
+  readonly rely: (whose: string, id: string) => void;
+  readonly remember: (whose: string, id: string, claim: ChargedClaim, nowMs: number) => void;
   /** Its charges, no longer known from now on; undefined: there is nothing to settle. */
   readonly settle: (
-    subject: string,
+    whose: string,
     id: string,
     how: 'settled' | 'takenBack',
     nowMs: number,
-  ) => readonly ChargedCounter[] | undefined;
+  ) => ChargedClaim | undefined;
   readonly forgetExpired: (nowMs: number) => void;
 }
 
@@ -54,19 +64,19 @@ export function createMemoryRecords({ recordTtlMs, maxRecords }: MemoryRecordsOp
   }
 
   return {
-    find(subject, id) {
-      const name = recordName(subject, id);
+    find(whose, id) {
+      const name = recordName(whose, id);
       return (settled.get(name) ?? charged.get(name))?.record;
     },
-    remember: (subject, id, record, nowMs) =>
-      add(charged, recordName(subject, id), { record, expiresAtMs: nowMs + recordTtlMs }),
-    rely(subject, id) {
-      const name = recordName(subject, id);
+    remember: (whose, id, record, nowMs) =>
+      add(charged, recordName(whose, id), { record, expiresAtMs: nowMs + recordTtlMs }),
+    rely(whose, id) {
+      const name = recordName(whose, id);
       const kept = charged.get(name);
       if (kept !== undefined) charged.set(name, { ...kept, isReliedOn: true });
     },
-    settle(subject, id, how, nowMs) {
-      const name = recordName(subject, id);
+    settle(whose, id, how, nowMs) {
+      const name = recordName(whose, id);
       const kept = charged.get(name);
       if (kept === undefined || typeof kept.record === 'string') return undefined;
       if (how === 'takenBack' && kept.isReliedOn === true) return undefined;
@@ -85,7 +95,7 @@ export function createMemoryRecords({ recordTtlMs, maxRecords }: MemoryRecordsOp
   };
 }
 
-/** Prefixed by the subject's length: no subject and id can be taken for another subject and id. */
-function recordName(subject: string, id: string): string {
-  return `${subject.length}:${subject}${id}`;
+/** Prefixed by the first's length: no two can be taken for another two. */
+function recordName(whose: string, id: string): string {
+  return `${whose.length}:${whose}${id}`;
 }

@@ -1,6 +1,6 @@
-import { createHmac, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { DependencyError } from '../dependency-error.ts';
-import { formatKeyedId, parseKeyedId } from './keyed-id.ts';
+import { createKeyedHash, formatKeyedId, parseKeyedId, randomName } from './keyed-id.ts';
 import { lookedAt, type Released, type SlotAnswer, type SlotClaim, type Slots } from './slot.ts';
 
 export interface MemorySlotsOptions {
@@ -28,18 +28,14 @@ interface Held {
 
 /** Subjects looked at for each claim, so that leases end without a timer. */
 const sweptPerClaim = 2;
-const idLength = 22;
 
 /** Slots in this process's memory: exact for one process, gone when it ends. */
 export function createMemorySlots({ now, leaseMs, maxSlots = 100_000 }: MemorySlotsOptions): MemorySlots {
-  const key = randomBytes(32);
+  const hash = createKeyedHash(randomBytes(32));
   const heldByTag = new Map<string, Map<string, Held>>();
   let attempts = 0;
   let size = 0;
   let sweep = heldByTag.entries();
-
-  const hash = (text: string) =>
-    createHmac('sha256', key).update(text).digest('base64url').slice(0, idLength);
 
   function dropEnded(tag: string, held: Map<string, Held>): void {
     const nowMs = now();
@@ -112,9 +108,4 @@ export function createMemorySlots({ now, leaseMs, maxSlots = 100_000 }: MemorySl
     look: ({ subject, limit }) => lookedAt(openOf(subject), limit),
     openOf,
   };
-}
-
-/** 128 random bits. */
-export function randomName(): string {
-  return randomBytes(16).toString('base64url');
 }

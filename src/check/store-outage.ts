@@ -2,6 +2,8 @@ import { isDependencyError } from '../dependency-error.ts';
 import type { OnStoreUnavailable } from '../policy/policy.ts';
 import type { Charge, Claim, Consume, Decision } from './limit.ts';
 import { createLocalShare } from './local-share.ts';
+import type { ReservationNames } from './reservation.ts';
+import type { SettleTokens } from './settlement.ts';
 import { createUntold } from './untold.ts';
 
 /** What a claim got while the store was away. */
@@ -9,12 +11,15 @@ export type OutageAnswer = 'local_admitted' | 'local_denied' | 'allowed' | 'deni
 
 export interface StoreOutageOptions {
   readonly store: Consume;
+  readonly settleTokens: SettleTokens;
   /** Charges what was let pass meanwhile; its ids are to be known for `tellAgainMs` at least. */
   readonly tell: Consume;
   /** Epoch milliseconds. */
   readonly now: () => number;
   /** By how many a limit is divided while each process counts alone: replicas × workers. */
   readonly processes: number;
+  readonly reservationNames: ReservationNames;
+  readonly reservationTtlMs: number;
   /** For claims that do not say. */
   readonly onStoreUnavailable: OnStoreUnavailable;
   /** A fresh id that no other process makes. */
@@ -26,6 +31,11 @@ export interface StoreOutageOptions {
 
 export interface StoreOutage {
   readonly consume: Consume;
+  /**
+   * What was reserved here while the store was away is settled here: the store was told, or will be, of what was
+   * reserved.
+   */
+  readonly settleTokens: SettleTokens;
   /**
    * Tells the store what it does not know yet, some subjects at a time. To be called now and then, and at the end.
    * Resolves to whether nothing is left to tell.
@@ -58,8 +68,8 @@ interface Message {
  * at most.
  */
 export function createStoreOutage(options: StoreOutageOptions): StoreOutage {
-  const { store, tell, now, newId, onAnswer, onTold } = options;
-  const consumeLocally = createLocalShare(options);
+  const { store, tell, settleTokens, now, newId, onAnswer, onTold } = options;
+  const local = createLocalShare(options);
   const untold = createUntold({ now });
   /** Told, and nobody knows whether it was heard. */
   const inDoubt: Message[] = [];
@@ -78,7 +88,7 @@ export function createStoreOutage(options: StoreOutageOptions): StoreOutage {
   function locally(claim: Claim): Decision {
     let decision: Decision;
     try {
-      decision = consumeLocally(claim);
+      decision = local.consume(claim);
     } catch (error) {
       onAnswer('denied');
       throw error;
@@ -151,6 +161,18 @@ export function createStoreOutage(options: StoreOutageOptions): StoreOutage {
         (error: unknown) => without(claim, error),
       );
     },
+    settleTokens(reservation, used) {
+      if (local.settleTokens(reservation, used) === 'unknown') return settleTokens(reservation, used);
+      // One that timed out may have been charged there as well.
+      Promise.resolve()
+        .then(() => settleTokens(reservation, used))
+        .catch(ignoreDependency);
+      return 'settled';
+    },
     tellStore,
   };
+}
+
+function ignoreDependency(error: unknown): void {
+  if (!isDependencyError(error)) throw error;
 }

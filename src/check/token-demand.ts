@@ -1,3 +1,5 @@
+import type { CheckInput } from './check-input.ts';
+
 /** What a request asks of a model, in tokens, as far as that is known before the model was asked. */
 export interface TokenDemand {
   /** Estimated; undefined where nothing tells how long the prompt is (a chunked body): the tier's default counts. */
@@ -10,3 +12,6 @@ export interface TokenDemand {
   /** Whether the stream's end will tell what was used; undefined: not known. */
   readonly includesUsage: boolean | undefined;
 }
+
+/** Port: asked only where tokens are limited. Throws nothing, whatever a client sent. */
+export type ReadTokenDemand = (input: CheckInput) => TokenDemand;

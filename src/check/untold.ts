@@ -1,5 +1,6 @@
 import { countersOf } from './counter.ts';
 import type { Charge, Claim } from './limit.ts';
+import { unitsOf } from './reservation.ts';
 import { chargedWindow, emptyWindow, type SlottedWindow, windowAt } from './window.ts';
 
 export interface UntoldOptions {
@@ -36,7 +37,7 @@ export function createUntold({ now, maxSubjects = 100_000 }: UntoldOptions): Unt
   const nowUs = () => Math.floor(now() * 1000);
 
   return {
-    add({ subject, charges }) {
+    add({ subject, charges, reservation }) {
       const atUs = nowUs();
       const { counters, counterOfCharge } = countersOf(charges);
       let kept = keptBySubject.get(subject);
@@ -46,8 +47,9 @@ export function createUntold({ now, maxSubjects = 100_000 }: UntoldOptions): Unt
         kept = new Map();
         keptBySubject.set(subject, kept);
       }
-      for (const [index, { name, units, lengthUs }] of counters.entries()) {
+      for (const [index, { name, unit, units: cost, lengthUs }] of counters.entries()) {
         const charge = charges[counterOfCharge.indexOf(index)];
+        const units = unitsOf(unit, cost, reservation?.tokens);
         if (units === 0 || charge === undefined) continue;
         const before = kept.get(name)?.counted ?? emptyWindow(lengthUs, atUs);
         kept.set(name, { charge, counted: chargedWindow(windowAt(before, atUs), units, atUs) });

@@ -1,12 +1,13 @@
 import protobuf from 'protobufjs/minimal.js';
 import type { WindowState } from '../check/limit.ts';
-import type { Outcome } from '../check/outcome.ts';
+import type { Allowed, Outcome } from '../check/outcome.ts';
 import { windowName } from '../check/rate-limit-headers.ts';
 import type { WindowLimit } from '../policy/policy.ts';
 
 /**
  * Outcome → google.protobuf.Struct for Envoy's access log, rate limit descriptors and later filters, on denials
- * too: `user`, `tier`, `model` and `reason` where known, `slot_id` of a request that has a slot, and `limits`, one struct for each window, shadow ones
+ * too: `user`, `tier`, `model` and `reason` where known, `slot_id` of a request that has a slot, `reservation_id`
+ * and `reserved_tokens` of one that has tokens reserved, and `limits`, one struct for each window, shadow ones
  * included: `name, unit, limit, window_seconds, mode, remaining, reset_seconds, exceeded`.
  */
 export function encodeDynamicMetadata(outcome: Outcome): Uint8Array {
@@ -16,7 +17,7 @@ export function encodeDynamicMetadata(outcome: Outcome): Uint8Array {
   if (tier) writeTextField(writer, 'tier', tier);
   if (model !== undefined) writeTextField(writer, 'model', model.id);
   if (outcome.denied) writeTextField(writer, 'reason', outcome.reason);
-  else if (outcome.slotId !== undefined) writeTextField(writer, 'slot_id', outcome.slotId);
+  else writeHeld(writer, outcome);
   if (windows !== undefined && windows.length > 0) {
     writer.uint32(tag.entry).fork().uint32(tag.entryKey).string('limits');
     writer.uint32(tag.entryValue).fork().uint32(tag.listValue).fork();
@@ -24,6 +25,13 @@ export function encodeDynamicMetadata(outcome: Outcome): Uint8Array {
     writer.ldelim().ldelim().ldelim();
   }
   return writer.finish();
+}
+
+function writeHeld(writer: protobuf.Writer, { slotId, reservation }: Allowed): void {
+  if (slotId !== undefined) writeTextField(writer, 'slot_id', slotId);
+  if (reservation === undefined) return;
+  writeTextField(writer, 'reservation_id', reservation.id);
+  writeNumberField(writer, 'reserved_tokens', reservation.tokens);
 }
 
 /** Tags of google.protobuf.Struct and Value (google/protobuf/struct.proto): field number * 8 + wire type. */

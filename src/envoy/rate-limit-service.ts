@@ -6,10 +6,10 @@ import {
   type DescriptorFault,
   type DescriptorVerdict,
   type LimitDescriptors,
-  mostUnits,
 } from '../check/limit-descriptors.ts';
 import { type Denied, denied } from '../check/outcome.ts';
 import { bindingWindow, windowName } from '../check/rate-limit-headers.ts';
+import { mostUnits } from '../check/reservation.ts';
 import { isDependencyError } from '../dependency-error.ts';
 import type { IsBelieved } from './believed-peers.ts';
 import { loadService } from './load-service.ts';

@@ -7,7 +7,15 @@ import type {
   WindowsDocument,
 } from './document.ts';
 import { byNarrowness, parseModelPattern, parseTeamPattern } from './pattern.ts';
-import type { ModelCapacity, ModelLimits, SharedLimits, Tier, WindowLimit, WindowUnit } from './policy.ts';
+import type {
+  ModelCapacity,
+  ModelLimits,
+  SharedLimits,
+  Tier,
+  TokenReserve,
+  WindowLimit,
+  WindowUnit,
+} from './policy.ts';
 
 type Path = readonly PropertyKey[];
 
@@ -21,9 +29,6 @@ export interface Findings {
 /** Scopes of windows that are nobody's alone. A pattern of models has a slash, and so is neither. */
 const teamScope = 'team';
 const capacityScope = 'capacity';
-
-/** Typed, and refused in words until they are built: a limit that is silently ignored is no limit. */
-const notBuiltYet = ['tokens', 'inputTokens', 'outputTokens', 'concurrency'] as const;
 
 type TierLimits = Pick<Tier, 'windows' | 'models' | 'shared' | 'concurrency'>;
 
@@ -43,10 +48,12 @@ export function limitsOf(
   const limits = tier.limits ?? defaultLimits;
   if (limits === 'unlimited') return unlimited;
 
-  const place = { title: `Tier ${tier.name}`, isShadow: tier.mode === 'shadow', findings };
+  const { reserve } = tier;
+  const place = { title: `Tier ${tier.name}`, isShadow: tier.mode === 'shadow', reserve, findings };
   const { requests, models, shared, concurrency, ...others } = limits;
   const own = requests === 'unlimited' ? others : { ...others, requests };
   const windows = windowsOf(own, { ...place, path, scope: '*' });
+  warnOfTooSmall(windows, { what: 'a request', weight: 1 }, { ...place, path });
   if (windows.length === 0 && requests !== 'unlimited') {
     const isBare = models === undefined && shared === undefined && concurrency === undefined;
     const word = isBare ? 'limits' : 'requests';
@@ -72,7 +79,33 @@ interface Place {
   readonly title: string;
   /** Whether every window of the tier is a shadow's. */
   readonly isShadow: boolean;
+  /** Absent where requests of several tiers come together. */
+  readonly reserve?: TokenReserve;
   readonly findings: Findings;
+}
+
+/** Limits that not even one request fits under which says nothing of its tokens. */
+function warnOfTooSmall(
+  windows: readonly WindowLimit[],
+  { what, weight }: { readonly what: string; readonly weight: number },
+  { title, reserve, findings: { warnings } }: Place,
+): void {
+  for (const window of windows) {
+    const { unit, limit, mode } = window;
+    if (mode === 'shadow') continue;
+    if (unit === 'requests') {
+      if (limit >= weight) continue;
+      warnings.push(
+        `${title}: ${what} weighs ${weight} and can never pass, since ${describe(window)} is the limit.`,
+      );
+    } else if (unit !== 'inputTokens' && reserve !== undefined) {
+      const least = weight * (reserve.maxTokens + (unit === 'tokens' ? 1 : 0));
+      if (limit >= least) continue;
+      warnings.push(
+        `${title}: ${what} that does not say max_tokens is charged ${least} at least and can never pass, since ${describe(window)} is the limit: lower reserve.maxTokens.`,
+      );
+    }
+  }
 }
 
 function modelLimitsOf(
@@ -100,14 +133,8 @@ function modelLimitsOf(
       `${title}: ${describe(window)} for ${text} can never bind, since ${describe(wider)} for all models is reached first.`,
     );
   }
-  const tooSmall = [...ofAllModels, ...windows].find(
-    ({ unit, limit, mode }) => unit === 'requests' && mode === 'enforce' && limit < weight,
-  );
-  if (tooSmall !== undefined) {
-    findings.warnings.push(
-      `${title}: a request for ${text} weighs ${weight} and can never pass, since ${describe(tooSmall)} is the limit.`,
-    );
-  }
+  const weighed = weight === 1 ? windows : [...ofAllModels, ...windows];
+  warnOfTooSmall(weighed, { what: `a request for ${text}`, weight }, place);
   return [{ pattern, windows, weight }];
 }
 
@@ -157,7 +184,8 @@ function windowsOf(
   { path, scope, title, isShadow, findings }: Place & { readonly scope: string },
 ): readonly WindowLimit[] {
   const { report, warnings } = findings;
-  for (const key of notBuiltYet) if (document[key] !== undefined) report([...path, key], 'is not built yet');
+  // A limit that is silently ignored is no limit.
+  if (document.concurrency !== undefined) report([...path, 'concurrency'], 'is not built yet');
   return units.flatMap((unit) => {
     const windows = (document[unit] ?? []).map(
       ({ window: windowMs, limit, mode = 'enforce' }): WindowLimit =>

@@ -42,6 +42,8 @@ export function createPolicy(
       rank: ranks.get(tier) ?? at,
       groups: [...tier.groups, `system:serviceaccounts:${tierNamespace(options.instance, tier.name)}`],
       ...limitsOf(tier, at, options.defaultLimits, findings),
+      reserve: Object.freeze(tier.reserve),
+      streamWithoutUsage: tier.streamWithoutUsage,
       onStoreUnavailable: tier.onStoreUnavailable,
       maxTokenLifetimeMs: tier.maxTokenLifetime,
     });

@@ -90,6 +90,15 @@ const capacity = z.record(z.string(), orUnlimited(z.strictObject(windowsByUnit))
 /** RFC 1123 label, as it becomes part of a namespace's name. */
 const label = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
 
+const tokenCount = z
+  .int({ error: 'must be a whole number' })
+  .min(0, { error: 'must be at least 0' })
+  .max(1_000_000_000, { error: 'must be at most 1000000000' });
+
+const reserve = z
+  .strictObject({ promptTokens: tokenCount.default(1000), maxTokens: tokenCount.default(1000) })
+  .prefault({});
+
 const tier = z.strictObject({
   name: z
     .string({ error: 'is needed, as text' })
@@ -104,6 +113,8 @@ const tier = z.strictObject({
   limits: limitsSchema.optional(),
   maxTokenLifetime: duration(600_000, 366 * day, 'a token lives from 10m to 366d').optional(),
   mode: mode.default('enforce'),
+  reserve,
+  streamWithoutUsage: z.enum(['estimate', 'deny']).default('estimate'),
   onStoreUnavailable: z.enum(['local', 'deny', 'allow']).optional(),
 });
 

@@ -32,7 +32,7 @@ export interface ModelLimits {
   readonly pattern: ModelPattern;
   /** Windows of each subject, for all models of the pattern together; their scope is the pattern. */
   readonly windows: readonly WindowLimit[];
-  /** What one request costs in every window of requests of the tier, these included. */
+  /** What one request costs in every window of requests of the tier, these included, and one token in those of tokens. */
   readonly weight: number;
 }
 
@@ -55,6 +55,17 @@ export interface ConcurrencyLimit {
   readonly mode: EnforcementMode;
 }
 
+/** What a request is charged in tokens until it has ended, as far as it does not say itself. */
+export interface TokenReserve {
+  /** For a prompt whose length is not known. */
+  readonly promptTokens: number;
+  /** For an answer without an upper bound. */
+  readonly maxTokens: number;
+}
+
+/** A stream that will not tell what it used: let pass and charged as estimated, or refused (`usage_required`). */
+export type StreamWithoutUsage = 'estimate' | 'deny';
+
 export interface Tier {
   readonly name: string;
   readonly displayName: string;
@@ -72,6 +83,9 @@ export interface Tier {
   readonly shared: SharedLimits | undefined;
   /** Absent: any number of requests at once. */
   readonly concurrency?: ConcurrencyLimit | undefined;
+  readonly reserve: TokenReserve;
+  /** Asked only where tokens are limited. */
+  readonly streamWithoutUsage: StreamWithoutUsage;
   /** For counters that can not be reached; undefined leaves it to the process file. */
   readonly onStoreUnavailable: OnStoreUnavailable | undefined;
   /** The longest lifetime of a token minted in the tier, in milliseconds; undefined leaves it to the cluster. */

@@ -140,8 +140,13 @@ const limits = z
     onStoreUnavailable: oneOf('local', 'deny', 'allow').default('local'),
     expectedReplicas: wholeNumber(1, 10_000).default(1),
     slotLease: duration(1000, 86_400_000, 'from 1s to 24h').prefault('15m'),
+    reservationTtl: duration(10_000, 86_400_000, 'from 10s to 24h').prefault('10m'),
   })
-  .transform(({ slotLease, ...rest }) => ({ ...rest, slotLeaseMs: slotLease }))
+  .transform(({ slotLease, reservationTtl, ...rest }) => ({
+    ...rest,
+    slotLeaseMs: slotLease,
+    reservationTtlMs: reservationTtl,
+  }))
   .prefault({});
 
 /** The port has at most 65535 for a value. */
@@ -187,8 +192,11 @@ const log = z
         error: 'must be denials, all, or {sample: N} with N from 2 to 1000000',
       })
       .default('denials'),
+    usage: flag().default(true),
   })
   .prefault({});
+
+const metrics = z.strictObject({ users: flag().default(false) }).prefault({});
 
 const tracing = z
   .strictObject({
@@ -224,6 +232,7 @@ export const configSchema = z.strictObject({
   issuer: issuerSchema,
   registrar: registrarSchema.optional(),
   log,
+  metrics,
   tracing,
 });
 

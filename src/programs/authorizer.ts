@@ -9,7 +9,9 @@ import type { Policy } from '../policy/policy.ts';
 import { createDecisionLog } from '../process/decision-log.ts';
 import { formatListenAddress } from '../process/listen-address.ts';
 import { createMetrics, type Metrics } from '../process/metrics.ts';
+import { createTokenMetrics, type TokenMetrics } from '../process/token-metrics.ts';
 import { createTransportMetrics } from '../process/transport-metrics.ts';
+import { createUsageLog } from '../process/usage-log.ts';
 import { workerNumber } from '../process/workers.ts';
 import { startTracing, traceHeaders, type Tracing } from '../process/tracing.ts';
 import { type AuthorizerHealth, createHealth, startOps, wordsOf } from './authorizer-health.ts';
@@ -114,6 +116,8 @@ export async function startAuthorizer(
   const keys = config.credential.jwks ? createSignatureVerifier({ client }) : undefined;
 
   const transportMetrics = createTransportMetrics(metrics.registry);
+  const tokenMetrics = createTokenMetrics({ registry: metrics.registry, byUser: config.metrics.users });
+  const logUsage = config.log.usage ? createUsageLog(context.log) : undefined;
   const denied = await startDeniedList(watches);
   let rbac: RbacPart | undefined;
   const { check, accessChanged } = wireCheck({
@@ -136,11 +140,16 @@ export async function startAuthorizer(
     policy: policy.current,
     counters,
     metrics: transportMetrics,
+    observeSettlement(...settlement) {
+      tokenMetrics.observeSettlement(...settlement);
+      logUsage?.(...settlement);
+    },
     log: context.log,
   });
   const tracedCheck = tracing?.traced(check) ?? check;
-  const server = createDoor(tracedCheck, transport.services, context, metrics);
-  const httpDoor = createHttpDoor(tracedCheck, context, metrics);
+  const doorMetrics = { ...metrics, ...tokenMetrics };
+  const server = createDoor(tracedCheck, transport.services, context, doorMetrics);
+  const httpDoor = createHttpDoor(tracedCheck, context, doorMetrics);
   /** At the same time: the delay of one is not to come after that of the other. */
   async function stopDoors(signal: AbortSignal): Promise<void> {
     health.stopping();
@@ -176,7 +185,7 @@ function createDoor(
   check: Check,
   services: readonly GrpcService[],
   { config, log }: ServerContext,
-  metrics: Metrics,
+  metrics: Metrics & TokenMetrics,
 ): EnvoyServer {
   const { address, socket, tls } = config.listeners.grpc;
   const logDecision = createDecisionLog({ mode: config.log.decisions, log, random: Math.random });
@@ -191,6 +200,7 @@ function createDoor(
     realm: config.instance,
     recordOutcome(outcome, input, durationMs) {
       metrics.observeOutcome('grpc', outcome, durationMs / 1000);
+      metrics.observeReserved(outcome);
       logDecision(outcome, input ?? unreadRequest, durationMs);
     },
     onError: (error, fault) => log.error('server_fault', { fault, error }),

@@ -4,7 +4,8 @@ import type { Consume } from '../check/limit.ts';
 import type { ResetCounters, SetBoost } from '../check/boost.ts';
 import { createMemoryCounters } from '../check/memory-consume.ts';
 import { createMemorySlots } from '../check/memory-slots.ts';
-import type { Settle } from '../check/settlement.ts';
+import type { ReservationNames } from '../check/reservation.ts';
+import type { Settle, SettleTokens } from '../check/settlement.ts';
 import type { Slots } from '../check/slot.ts';
 import { createSlotOutage } from '../check/slot-outage.ts';
 import { createStoreOutage, tellAgainMs } from '../check/store-outage.ts';
@@ -17,11 +18,12 @@ import type { Readiness } from '../process/readiness.ts';
 import { readSecretFile } from '../process/secret-file.ts';
 import { createRedisBoosts } from '../redis/boosts.ts';
 import { createRedisConsume, createRedisTakeBlock } from '../redis/consume.ts';
-import { createRedisSettle } from '../redis/settle.ts';
+import { createKeyspace } from '../redis/keys.ts';
+import { createRedisSettlements } from '../redis/settle.ts';
 import { createRedisSlots } from '../redis/slots.ts';
 import { type AuthorizerPart, wordsOf } from './authorizer-health.ts';
 import { connectRedis } from './connect-redis.ts';
-import { observedCall, observedClaims, observedSettle } from './observed-counters.ts';
+import { observedCall, observedClaims, observedSettleTokens } from './observed-counters.ts';
 
 export interface CountersOptions {
   readonly config: Config;
@@ -38,6 +40,8 @@ const tellEveryMs = 250;
 export interface Counters {
   readonly consume: Consume;
   readonly settle: Settle;
+  readonly settleTokens: SettleTokens;
+  readonly reservationNames: ReservationNames;
   readonly setBoost: SetBoost;
   readonly resetCounters: ResetCounters;
   readonly slots: Slots;
@@ -50,7 +54,8 @@ export async function connectCounters(options: CountersOptions): Promise<Counter
   if (redis === undefined) {
     health.ready('redis');
     const slots = createMemorySlots({ now: Date.now, leaseMs: limits.slotLeaseMs });
-    return { ...createMemoryCounters({ now: Date.now }), slots };
+    const { reservationTtlMs } = limits;
+    return { ...createMemoryCounters({ now: Date.now, reservationTtlMs }), slots };
   }
   const warn = (words: string) => events.advice({ words });
   const keySecret = readSecretFile(redis.keySecretFile, warn);
@@ -73,7 +78,11 @@ export async function connectCounters(options: CountersOptions): Promise<Counter
   });
   const limitMetrics = createLimitMetrics(metrics.registry);
   const observers = { metrics, limitMetrics };
-  const of = { connection, keySecret, now: Date.now, commandTimeoutMs: redis.commandTimeoutMs };
+  const { commandTimeoutMs } = redis;
+  const { reservationTtlMs } = limits;
+  const of = { connection, keySecret, now: Date.now, commandTimeoutMs, reservationTtlMs };
+  const settlements = createRedisSettlements({ connection, keySecret, now: Date.now });
+  const reservationNames = createKeyspace(keySecret);
   const told = { ...of, recordTtlMs: tellAgainMs };
   const counters = await lifecycle.start({
     name: 'counters',
@@ -81,15 +90,18 @@ export async function connectCounters(options: CountersOptions): Promise<Counter
       const leases = createLeases({
         consume: observedClaims('reserve', createRedisConsume(of), observers),
         takeBlock: observedClaims('lease', createRedisTakeBlock(of), observers),
-        settle: observedSettle(createRedisSettle({ connection, keySecret, now: Date.now }), metrics),
+        settle: observedCall('settle', settlements.settle, metrics),
         newId: randomUUID,
         now: Date.now,
         elapsed: () => performance.now(),
         onLease: limitMetrics.lease,
       });
       dropLeases = leases.drop;
-      const { consume, tellStore } = createStoreOutage({
+      const { consume, settleTokens, tellStore } = createStoreOutage({
         store: leases.consume,
+        settleTokens: observedSettleTokens(settlements.settleTokens, metrics),
+        reservationNames,
+        reservationTtlMs,
         tell: observedClaims('tell', createRedisConsume(told), observers),
         now: Date.now,
         processes: limits.expectedReplicas * workers,
@@ -99,14 +111,14 @@ export async function connectCounters(options: CountersOptions): Promise<Counter
         onTold: limitMetrics.toldAfterwards,
       });
       const telling = setInterval(() => void tellStore(), tellEveryMs).unref();
-      return { consume, settle: leases.settle, close: leases.close, tellStore, telling };
+      return { consume, settle: leases.settle, settleTokens, close: leases.close, tellStore, telling };
     },
     async stop({ close, tellStore, telling }) {
       clearInterval(telling);
       await Promise.all([close(), tellStore()]);
     },
   });
-  const { consume, settle } = counters;
+  const { consume, settle, settleTokens } = counters;
   const stored = createRedisSlots({ ...of, leaseMs: limits.slotLeaseMs });
   const slots = createSlotOutage({
     store: {
@@ -120,5 +132,6 @@ export async function connectCounters(options: CountersOptions): Promise<Counter
     processes: limits.expectedReplicas * workers,
     onStoreUnavailable: limits.onStoreUnavailable,
   });
-  return { consume, settle, ...createRedisBoosts({ connection, keySecret }), slots };
+  const boosts = createRedisBoosts({ connection, keySecret });
+  return { consume, settle, settleTokens, reservationNames, ...boosts, slots };
 }

@@ -5,13 +5,14 @@ import { createReadCredential } from '../check/credential.ts';
 import type { ExplainedCaller } from '../check/explain-question.ts';
 import { createExplain, type Explain, type Note } from '../check/explain.ts';
 import { createLookingConsume } from '../check/looking.ts';
-import { createMemoryConsume } from '../check/memory-consume.ts';
+import { createMemoryCounters } from '../check/memory-consume.ts';
 import { createReadModel } from '../check/model.ts';
 import { createReadRoute } from '../check/route.ts';
 import { createAssignTier } from '../check/tier.ts';
 import { lineOfTier } from '../policy/place.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Config } from '../process/config.ts';
+import { readDemand } from '../settle/demand.ts';
 import { isDenied } from '../check/outcome.ts';
 import { type AskedByName, askedByName, createIsTierNamespace } from './asked-by-name.ts';
 
@@ -50,9 +51,12 @@ export function createOfflineExplain(config: Config, policy: Policy): Explain {
       },
       checkLimit(of) {
         unknown('limit', 'What is left of these limits');
+        const counters = createMemoryCounters({ now });
         return createCheckLimit({
           policy: current,
-          consume: createLookingConsume(createMemoryConsume({ now })),
+          consume: createLookingConsume(counters.consume),
+          reservationNames: counters.reservationNames,
+          readTokenDemand: readDemand,
           settle: () => 'unknown',
           groupsOf: ({ groups }) => (caller.kind === 'user' ? caller.groups : groups),
           newId: randomUUID,

@@ -4,6 +4,7 @@ import { checkDoorProfiles } from '../http/check-door/profiles.ts';
 import { createDecisionLog } from '../process/decision-log.ts';
 import { formatListenAddress } from '../process/listen-address.ts';
 import type { Metrics } from '../process/metrics.ts';
+import type { TokenMetrics } from '../process/token-metrics.ts';
 import { traceHeaders } from '../process/tracing.ts';
 import type { ServerContext } from './run-server.ts';
 import { headersRead } from './wire-check.ts';
@@ -15,7 +16,7 @@ const untrustedEveryMs = 60_000;
 export function createHttpDoor(
   check: Check,
   { config, log }: ServerContext,
-  metrics: Metrics,
+  metrics: Metrics & TokenMetrics,
 ): CheckDoor | undefined {
   const { http } = config.listeners;
   if (http === undefined) return undefined;
@@ -41,6 +42,7 @@ export function createHttpDoor(
     realm: config.instance,
     recordOutcome(outcome, input, durationMs) {
       metrics.observeOutcome('http', outcome, durationMs / 1000);
+      metrics.observeReserved(outcome);
       logDecision(outcome, input ?? unreadRequest, durationMs);
     },
     onUntrusted: tellUntrusted,

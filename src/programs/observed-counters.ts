@@ -1,5 +1,6 @@
+import type { KeyedId } from '../check/keyed-id.ts';
 import type { Claim } from '../check/limit.ts';
-import type { Settle } from '../check/settlement.ts';
+import type { SettleTokens, TokensUsed } from '../check/settlement.ts';
 import { isDependencyError } from '../dependency-error.ts';
 import type { LimitMetrics } from '../process/limit-metrics.ts';
 import type { Metrics, RedisResult } from '../process/metrics.ts';
@@ -44,9 +45,15 @@ export function observedClaims<C extends Claim, Answer>(
   };
 }
 
-/** The same port, with every settlement counted and timed; nobody waits for one, so its faults are seen here. */
-export function observedSettle(settle: Settle, metrics: Metrics): Settle {
-  return observedCall('settle', settle, metrics);
+/** As observedCall, for a call of two arguments. */
+export function observedSettleTokens(settleTokens: SettleTokens, metrics: Metrics): SettleTokens {
+  const settle = observedCall(
+    'settle_tokens',
+    ({ reservation, used }: { readonly reservation: KeyedId; readonly used: TokensUsed }) =>
+      settleTokens(reservation, used),
+    metrics,
+  );
+  return (reservation, used) => settle({ reservation, used });
 }
 
 /** The same port, with every call counted and timed. */

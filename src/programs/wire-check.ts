@@ -28,6 +28,7 @@ import type { Tracing } from '../process/tracing.ts';
 import { observedReview } from '../process/observed-review.ts';
 import type { TransportMetrics } from '../process/transport-metrics.ts';
 import type { BudgetKind } from '../process/protection-metrics.ts';
+import { readDemand } from '../settle/demand.ts';
 import { createIsTierNamespace } from './asked-by-name.ts';
 import type { AuthorizerHealth } from './authorizer-health.ts';
 import type { Counters } from './connect-counters.ts';
@@ -173,7 +174,14 @@ export function wireCheck(parts: CheckParts): WiredCheck {
     checkAccess: createCheckAccess(accessStage),
     checkLimit: createCheckConcurrency({
       slots: counters.slots,
-      checkLimit: createCheckLimit({ policy, ...counters, groupsOf, newId: randomUUID, now }),
+      checkLimit: createCheckLimit({
+        policy,
+        ...counters,
+        groupsOf,
+        newId: randomUUID,
+        readTokenDemand: readDemand,
+        now,
+      }),
       now,
       observe: parts.observeSlot,
     }),

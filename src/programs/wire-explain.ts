@@ -13,6 +13,7 @@ import type { Principal } from '../check/principal.ts';
 import { lineOfTier } from '../policy/place.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Config } from '../process/config.ts';
+import { readDemand } from '../settle/demand.ts';
 import { askedByName, isAccount } from './asked-by-name.ts';
 import type { Counters } from './connect-counters.ts';
 
@@ -24,7 +25,7 @@ export interface ExplainParts {
   readonly identity: IdentityOptions;
   readonly presence: PresenceOptions;
   readonly access: AccessOptions;
-  readonly counters: Pick<Counters, 'consume' | 'slots'>;
+  readonly counters: Pick<Counters, 'consume' | 'slots' | 'reservationNames'>;
   /** The caller's groups, as far as teams go. */
   readonly groupsOf: (principal: Principal) => readonly string[];
 }
@@ -96,6 +97,8 @@ export function wireExplain(parts: ExplainParts): Explain {
         settle: () => 'unknown',
         groupsOf: (principal) => groups ?? groupsOf(principal),
         newId: randomUUID,
+        reservationNames: counters.reservationNames,
+        readTokenDemand: readDemand,
         now,
       })(of);
     }

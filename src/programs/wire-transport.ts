@@ -11,6 +11,8 @@ import type { Config } from '../process/config.ts';
 import { formatListenAddress } from '../process/listen-address.ts';
 import type { Log } from '../process/log.ts';
 import type { TransportMetrics } from '../process/transport-metrics.ts';
+import { reservationEndFrom } from '../settle/end-from-entry.ts';
+import { createSettleReservation, type ObserveSettlement } from '../settle/settle-reservation.ts';
 import type { Counters } from './connect-counters.ts';
 
 export interface TransportParts {
@@ -18,6 +20,7 @@ export interface TransportParts {
   readonly policy: () => Policy;
   readonly counters: Counters;
   readonly metrics: TransportMetrics;
+  readonly observeSettlement: ObserveSettlement;
   readonly log: Log;
 }
 
@@ -32,7 +35,8 @@ export interface Transport {
 const faultsEveryMs = 60_000;
 
 /** Counters and slots → the rate limit service and the access log sink. */
-export function wireTransport({ config, policy, counters, metrics, log }: TransportParts): Transport {
+export function wireTransport(parts: TransportParts): Transport {
+  const { config, policy, counters, metrics, log } = parts;
   const { address, tls, trust } = config.listeners.grpc;
   const isBelieved = createIsBelieved({
     address: formatListenAddress(address),
@@ -58,12 +62,22 @@ export function wireTransport({ config, policy, counters, metrics, log }: Transp
     onError: (error) => log.error('server_fault', { fault: 'rate_limit', error }),
   });
 
+  const wait = (ms: number) => sleep(ms, undefined, { signal: stopping.signal });
+  const settleReservation = createSettleReservation({
+    settleTokens: counters.settleTokens,
+    wait,
+    observe: parts.observeSettlement,
+  });
+  const releaseSlot = createReleaseSlot({
+    release: counters.slots.release,
+    wait,
+    observe: metrics.observeRelease,
+  });
   const accessLog = createAccessLogService({
-    receive: createReleaseSlot({
-      release: counters.slots.release,
-      wait: (ms) => sleep(ms, undefined, { signal: stopping.signal }),
-      observe: metrics.observeRelease,
-    }),
+    async receive(entry) {
+      const end = reservationEndFrom(entry);
+      await Promise.all([releaseSlot(entry), end && settleReservation(end)]);
+    },
     isBelieved,
     observe: metrics.observeAccessLog,
     onError: (error) => log.error('server_fault', { fault: 'access_log', error }),

@@ -1,6 +1,7 @@
 import type { Block, BlockClaim, TakeBlock } from '../check/block.ts';
 import { type Answer, type ClaimCounters, countersOf, decisionFrom, type Reading } from '../check/counter.ts';
 import type { Charge, Claim, Consume, Decision } from '../check/limit.ts';
+import { type Reservation, type TokenCounts, unitsOf } from '../check/reservation.ts';
 import { DependencyError } from '../dependency-error.ts';
 import type { Secret } from '../secret.ts';
 import type { RedisConnection } from './connection.ts';
@@ -18,6 +19,8 @@ export interface RedisConsumeOptions {
   readonly commandTimeoutMs?: number;
   /** How long a claim's id is known, in milliseconds. Default 15 000; at least twice Envoy's time-out. */
   readonly recordTtlMs?: number;
+  /** How long a reservation waits for its settlement, in milliseconds: longer than any request. Default 600 000. */
+  readonly reservationTtlMs?: number;
 }
 
 /** The part of a script call that depends on the charges alone. */
@@ -38,7 +41,7 @@ interface Call {
  */
 export function createRedisConsume(options: RedisConsumeOptions): Consume {
   const ask = createAsk(options);
-  return (claim) => ask(claim, ({ claimed, answer }) => decisionFrom(claimed, answer));
+  return (claim) => ask(claim, ({ claimed, answer, tokens }) => decisionFrom(claimed, answer, tokens));
 }
 
 /** As createRedisConsume, for units that are spent later. */
@@ -48,7 +51,13 @@ export function createRedisTakeBlock(options: RedisConsumeOptions): TakeBlock {
 }
 
 function createAsk(options: RedisConsumeOptions) {
-  const { connection, now, commandTimeoutMs = 50, recordTtlMs = 15_000 } = options;
+  const {
+    connection,
+    now,
+    commandTimeoutMs = 50,
+    recordTtlMs = 15_000,
+    reservationTtlMs = 600_000,
+  } = options;
   const { tagOf } = createKeyspace(options.keySecret);
   const reserve = connection.script(reserveScript);
   const calls = new WeakMap<readonly Charge[], Call>();
@@ -63,14 +72,14 @@ function createAsk(options: RedisConsumeOptions) {
   }
 
   return <D extends Decision>(
-    { subject, id, charges, deadlineAtMs, aheadMs = 0 }: Claim & Partial<BlockClaim>,
+    { subject, id, charges, deadlineAtMs, aheadMs = 0, reservation }: Claim & Partial<BlockClaim>,
     decide: (told: Told) => D,
   ): Promise<D> => {
     const { claim, names, windowArgs } = callOf(charges);
     const sentAtMs = now();
     const endsAtMs = Math.min(deadlineAtMs, sentAtMs + commandTimeoutMs);
     if (endsAtMs <= sentAtMs) throw lateReply('no time left');
-    const tag = tagOf(subject);
+    const tag = reservation?.tag ?? tagOf(subject);
     const clock = connection.clockOf(tag);
     const notAfterUs = clock.serverUs(endsAtMs);
     if (notAfterUs === undefined) {
@@ -81,13 +90,17 @@ function createAsk(options: RedisConsumeOptions) {
     const keys = names.map((name) => windowKey(tag, name));
     if (hasRecord) keys.unshift(recordKey(tag, id));
     keys.push(boostKey(tag));
-    const args = [String(notAfterUs), hasRecord ? String(recordTtlMs) : '0', ...windowArgs];
+    const ttlMs = reservation === undefined ? recordTtlMs : reservationTtlMs;
+    const args = [String(notAfterUs), hasRecord ? String(ttlMs) : '0'];
+    if (reservation === undefined) args.push(...windowArgs);
+    else args.push(...reservedArgs(claim, windowArgs, reservation), '0', headerOf(reservation));
     if (aheadMs > 0) args.push(String(Math.floor(aheadMs * 1000)));
     const decision = reserve(keys, args).then((reply) => {
       const { serverUs, answer, aheadUs } = readReply(reply, names.length);
       clock.observe(sentAtMs, serverUs, now());
       if (answer === undefined) throw lateReply('it ran after its deadline and charged nothing');
-      return decide({ claimed: claim, answer, goodForMs: aheadMs > 0 ? aheadUs / 1000 : 0 });
+      const goodForMs = aheadMs > 0 ? aheadUs / 1000 : 0;
+      return decide({ claimed: claim, answer, goodForMs, tokens: reservation?.tokens });
     });
     return within(endsAtMs - sentAtMs, decision);
   };
@@ -97,11 +110,32 @@ interface Told {
   readonly claimed: ClaimCounters;
   readonly answer: Answer;
   readonly goodForMs: number;
+  readonly tokens: TokenCounts | undefined;
+}
+
+/** The arguments of the windows, with so many tokens in place of one. */
+function reservedArgs(
+  { counters }: ClaimCounters,
+  windowArgs: readonly string[],
+  { tokens }: Reservation,
+): readonly string[] {
+  const args = [...windowArgs];
+  for (const [index, { unit, units }] of counters.entries()) {
+    if (unit !== 'requests') args[argsPerWindow * index + 1] = String(unitsOf(unit, units, tokens));
+  }
+  return args;
+}
+
+function headerOf({ weight, others }: Reservation): string {
+  return [weight, ...others].join(' ');
 }
 
 function blockFrom({ claimed, answer, goodForMs }: Told): Block {
   return { ...decisionFrom(claimed, answer), goodForMs };
 }
+
+/** Length, units, limit. */
+const argsPerWindow = 3;
 
 function createCall(claim: ClaimCounters): Call {
   return {

@@ -1,27 +1,23 @@
-import { createHash, createHmac, createSecretKey } from 'node:crypto';
+import { createHash, createSecretKey } from 'node:crypto';
+import { createReservationNames, type ReservationNames } from '../check/reservation.ts';
 import type { Secret } from '../secret.ts';
-
-/** Names of the counters' keys. All of one subject share a hash tag, so that a script may touch them at once. */
-export interface Keyspace {
-  /** Subject → 22 characters of base64url (132 bits) that only a holder of the key can make. */
-  readonly tagOf: (subject: string) => string;
-}
 
 /** As long as the hash tag of every key; the scripts count on it. */
 const tagLength = 22;
 
 const leastKeyBytes = 16;
 
-/** Throws TypeError for a key too short to keep a subject from being guessed. */
-export function createKeyspace(keySecret: Secret): Keyspace {
+/**
+ * Names of the counters' keys. All of one subject share a hash tag, so that a script may touch them at once. Throws
+ * TypeError for a key too short to keep a subject from being guessed.
+ */
+export function createKeyspace(keySecret: Secret): ReservationNames {
   const keyBytes = Buffer.from(keySecret.reveal());
   if (keyBytes.length < leastKeyBytes) {
     throw new TypeError(`the key of the counters must have at least ${leastKeyBytes} bytes`);
   }
   const key = createSecretKey(keyBytes);
-  return {
-    tagOf: (subject) => createHmac('sha256', key).update(subject).digest('base64url').slice(0, tagLength),
-  };
+  return createReservationNames(key);
 }
 
 /** `name` is a counter's: scope, unit, length. */

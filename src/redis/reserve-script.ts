@@ -9,7 +9,7 @@ import { maxAheadUs } from '../check/window.ts';
  * ARGV: not-after (microseconds of server time; a claim that runs later charges nothing), the record's time
  * to live (ms; 0: the claim has no record), then for each window its length (microseconds), the units asked
  * for (0 looks only) and the limit (-1: counts, never denies; -1 - limit: a shadow limit, see Demand); at the end,
- * if it is to be charged ahead, by how much (microseconds; see claimWindows).
+ * if it is to be charged ahead, by how much (microseconds; see claimWindows; else 0), and if it is a reservation, its header.
  *
  * Reply: status, server time (microseconds), microseconds until the claim fits (-1: never) or, once it was
  * charged, those that it was charged ahead, then for each
@@ -18,10 +18,11 @@ import { maxAheadUs } from '../check/window.ts';
  *
  * A window is one string: format (1 byte), epoch, total, newest stamp, units of the newest slot, then stamp
  * and units of each older slot, oldest first; little-endian doubles, exact for whole numbers below 2^53 where
- * Lua's own number formatting keeps 14 digits. A record is: format (1 byte), then for each charged window the
- * length of its name, epoch, slot number, units, and the name (its key without the hash tag): all that a
- * later settlement needs, none of which says who. Its format is 1, and 4 once the claim came again: then two rely on it,
- * and neither can take it back. Of a settled claim no more is left than a format: 2, or 3 where it was taken back. That
+ * Lua's own number formatting keeps 14 digits. A record is: format (1 byte), the header with its length (1 byte), then for
+ * each charged window the length of its name, epoch, slot number, units, and the name (its key without the hash tag): all
+ * that a later settlement needs, none of which says who. The header is empty or, of a reservation, text: what a token costs,
+ * and the hash tags of the other records of the same name; and windows are in it that were charged nothing yet. Its format is 1, and 4 once the claim came again: then two rely on it,
+ * and neither can take it back. Of a settled claim no more is left than the header and a format: 2, or 3 where it was taken back. That
  * one is denied when it comes again: it was, by whoever took it back.
  *
  * An epoch that begins is kept also where nothing is charged: one that begins anew with each denial would
@@ -136,8 +137,8 @@ if takenBack then fits = 0 end
 local status = repeated and 2 or (denied and 0 or (leftOut and 3 or 1))
 local charging = status == 1 or status == 3
 -- As of when it is charged.
-local at, ahead = now, tonumber(ARGV[3 * count + 3])
-if ahead and charging then
+local at, ahead, header = now, tonumber(ARGV[3 * count + 3] or 0), ARGV[3 * count + 4] or ''
+if ahead > 0 and charging then
   at = now + math.min(ahead, ${maxAheadUs})
   for i = 1, count do
     local slotLength = lengths[i] / 20
@@ -146,15 +147,16 @@ if ahead and charging then
   fits = at - now
 end
 local reply = {status, now, fits}
-local record = charging and first == 1 and pack('<B', 1)
+local record = charging and first == 1 and pack('<BB', 1, #header) .. header
 for i = 1, count do
   local length, total, stamp = lengths[i], totals[i], stamps[i]
-  local units = charging and tonumber(ARGV[3 * i + 1]) or 0
-  if status == 3 and tonumber(ARGV[3 * i + 2]) < -1 then units = 0 end
+  local units, slot = charging and tonumber(ARGV[3 * i + 1]) or 0, 0
+  local isLeftOut = status == 3 and tonumber(ARGV[3 * i + 2]) < -1
+  if isLeftOut then units = 0 end
   if units > 0 or (begun and begun[i]) then
     local key, value, newest, slotLength = KEYS[i + first], stored[i + first], newests[i], length / 20
     local tail = value and sub(value, froms[i]) or ''
-    local slot = floor(stamp / slotLength)
+    slot = floor(stamp / slotLength)
     if units > 0 and at > stamp then
       local current = floor(at / slotLength)
       if current ~= slot and newest > 0 then
@@ -166,10 +168,10 @@ for i = 1, count do
     total = total + units
     value = pack('<Bdddd', 1, epochs[i], total, stamp, newest + units) .. tail
     redis.call('SET', key, value, 'PX', ceil((stamp - now + length) / 1000) + 2000)
-    if record and units > 0 then
-      local name = sub(key, 31)
-      record = record .. pack('<Hddd', #name, epochs[i], slot, units) .. name
-    end
+  end
+  if record and (units > 0 or header ~= '') and not isLeftOut then
+    local name = sub(KEYS[i + first], 31)
+    record = record .. pack('<Hddd', #name, epochs[i], slot, units) .. name
   end
   reply[2 * i + 2], reply[2 * i + 3] = total, total == 0 and 0 or stamp + length - now
 end

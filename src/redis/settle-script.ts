@@ -1,3 +1,4 @@
+import { mostUnits } from '../check/reservation.ts';
 import { maxAheadUs } from '../check/window.ts';
 import { serverClock } from './reserve-script.ts';
 
@@ -6,12 +7,13 @@ import { serverClock } from './reserve-script.ts';
  * claim's record, which names them; they share its hash tag, and so its server.
  *
  * KEYS: the record. ARGV: not-after (microseconds of server time), the format that the record is to have from now on (2:
- * settled, 3: taken back) and how long that is remembered (ms); then units used of requests, tokens, input tokens and
- * output tokens, -1 where all that was charged stays.
+ * settled, 3: taken back) and how long that is remembered (ms); then units used of requests, and of tokens, input tokens and
+ * output tokens before their weight, -1 where all that was charged stays.
  *
  * A claim that came again is not taken back, since somebody else relies on it.
  *
- * Reply: status, server time (microseconds). A stored value that is no window is left alone: the next claim deals with it.
+ * Reply: status, server time (microseconds), the record's header (src/redis/reserve-script.ts), also of one that is settled
+ * already: whoever was to settle the others may not have got so far. A stored value that is no window is left alone: the next claim deals with it.
  */
 export const settleStatus = { settled: 1, unknown: 0, late: -1 } as const;
 
@@ -20,16 +22,20 @@ export function createSettleScript(clock: string = serverClock): string {
   return `${clock}
 if now > tonumber(ARGV[1]) then return {-1, now} end
 local record = redis.call('GET', KEYS[1])
-local format = record and string.byte(record)
-if format ~= 1 and (format ~= 4 or ARGV[2] == '3') then return {0, now} end
+local format, headerLength = 0, 0
+if record then format, headerLength = string.byte(record, 1, 2) end
+local header = record and string.sub(record, 3, 2 + headerLength) or ''
+if format ~= 1 and (format ~= 4 or ARGV[2] == '3') then return {0, now, header} end
 local pack, unpackStruct, floor, ceil, sub = struct.pack, struct.unpack, math.floor, math.ceil, string.sub
+local weight = tonumber(string.match(header, '^%d+') or 1)
+local function weighed(units) return math.min(tonumber(units) * weight, ${mostUnits}) end
 local usedOf = {
   requests = tonumber(ARGV[4]),
-  tokens = tonumber(ARGV[5]),
-  inputTokens = tonumber(ARGV[6]),
-  outputTokens = tonumber(ARGV[7]),
+  tokens = weighed(ARGV[5]),
+  inputTokens = weighed(ARGV[6]),
+  outputTokens = weighed(ARGV[7]),
 }
-redis.call('SET', KEYS[1], pack('<B', ARGV[2]), 'PX', ARGV[3])
+redis.call('SET', KEYS[1], pack('<BB', ARGV[2], headerLength) .. header, 'PX', ARGV[3])
 
 local function settle(name, chargedEpoch, chargedSlot, charged)
   local unit, windowMs = string.match(name, ':(%a+):(%d+)$')
@@ -96,13 +102,13 @@ local function settle(name, chargedEpoch, chargedSlot, charged)
   redis.call('SET', key, value, 'PX', ceil((stamp - now + length) / 1000) + 2000)
 end
 
-local at, size = 2, #record
+local at, size = 3 + headerLength, #record
 while at + 25 < size do
   local nameLength, epoch, slot, units = unpackStruct('<Hddd', record, at)
   settle(sub(record, at + 26, at + 25 + nameLength), epoch, slot, units)
   at = at + 26 + nameLength
 end
-return {1, now}
+return {1, now, header}
 `;
 }
 

@@ -1,6 +1,5 @@
-import { createHmac, createSecretKey } from 'node:crypto';
-import { formatKeyedId, parseKeyedId } from '../check/keyed-id.ts';
-import { randomName } from '../check/memory-slots.ts';
+import { createSecretKey } from 'node:crypto';
+import { createKeyedHash, formatKeyedId, parseKeyedId, randomName } from '../check/keyed-id.ts';
 import { lookedAt, type Released, type SlotAnswer, type SlotClaim, type Slots } from '../check/slot.ts';
 import { DependencyError } from '../dependency-error.ts';
 import type { Secret } from '../secret.ts';
@@ -23,8 +22,6 @@ export interface RedisSlotsOptions {
   readonly releaseTimeoutMs?: number;
 }
 
-const nameLength = 22;
-
 /**
  * Implements Slots on Redis, each port one script call. A claim that was given up while its answer was under way is given
  * back when the answer comes; where it never comes, the lease ends it.
@@ -32,7 +29,7 @@ const nameLength = 22;
 export function createRedisSlots(options: RedisSlotsOptions): Slots {
   const { connection, now, leaseMs, commandTimeoutMs = 50, releaseTimeoutMs = 1000 } = options;
   const { tagOf } = createKeyspace(options.keySecret);
-  const nameKey = createSecretKey(Buffer.from(options.keySecret.reveal()));
+  const hash = createKeyedHash(createSecretKey(Buffer.from(options.keySecret.reveal())));
   const take = connection.script(takeScript);
   const release = connection.script(releaseScript);
   const count = connection.script(countScript);
@@ -40,7 +37,7 @@ export function createRedisSlots(options: RedisSlotsOptions): Slots {
   /** The same for the same request in every process, and nobody's to guess: 132 bits of a keyed hash. */
   function nameOf(id: string): string {
     if (id === '') return randomName();
-    return createHmac('sha256', nameKey).update(`slot\0${id}`).digest('base64url').slice(0, nameLength);
+    return hash(`slot\0${id}`);
   }
 
   async function end(id: string, attempt?: number): Promise<Released> {

@@ -1,5 +1,5 @@
-import { type KeyedId, parseKeyedId } from '../check/keyed-id.ts';
-import type { Settled, TokensUsed } from '../check/settlement.ts';
+import { parseKeyedId } from '../check/keyed-id.ts';
+import type { SettleTokens, TokensUsed } from '../check/settlement.ts';
 import { isDependencyError } from '../dependency-error.ts';
 import type { Usage } from './usage.ts';
 
@@ -13,10 +13,11 @@ export interface ReservationEnd {
   readonly isUnserved?: boolean;
   readonly responseBytes?: number;
   /** For log and metrics only, where the channel tells them. */
-  readonly subject?: string;
-  readonly tier?: string;
-  readonly model?: string;
-  readonly reservedTokens?: number;
+  readonly subject?: string | undefined;
+  readonly tier?: string | undefined;
+  readonly model?: string | undefined;
+  /** Prompt and answer together, as Check told them to Envoy. */
+  readonly reservedTokens?: number | undefined;
 }
 
 /**
@@ -29,18 +30,19 @@ export type SettlementResult = 'settled' | 'kept' | 'unknown' | 'given_up';
 /** May be told twice, late, in any order. Throws nothing but bugs. */
 export type SettleReservation = (end: ReservationEnd) => Promise<SettlementResult>;
 
-/**
- * Port: charges the difference to every counter that the reservation is in, or gives it back, once. Throws
- * DependencyError: some of it may have been done, and asking again does the rest.
- */
-export type SettleTokens = (reservation: KeyedId, used: TokensUsed) => Settled | Promise<Settled>;
-
 export interface SettleReservationOptions {
   readonly settleTokens: SettleTokens;
   /** Waits; rejects to say that there is no more time. */
   readonly wait: (ms: number) => Promise<void>;
-  readonly observe: (end: ReservationEnd, result: SettlementResult) => void;
+  readonly observe: ObserveSettlement;
 }
+
+/** `used` as it was settled; undefined where nothing was told. Must not throw. */
+export type ObserveSettlement = (
+  end: ReservationEnd,
+  result: SettlementResult,
+  used: TokensUsed | undefined,
+) => void;
 
 /** Together half a minute: a restart or a failover of the store. */
 const pausesMs = [250, 500, 1000, 2000, 4000, 8000, 15_000];
@@ -50,10 +52,9 @@ const nothingUsed: TokensUsed = { tokens: 0, inputTokens: 0, outputTokens: 0 };
 export function createSettleReservation(options: SettleReservationOptions): SettleReservation {
   const { settleTokens, wait, observe } = options;
 
-  async function settle(end: ReservationEnd): Promise<SettlementResult> {
-    const reservation = parseKeyedId(end.reservationId);
+  async function settle(reservationId: string, used: TokensUsed | undefined): Promise<SettlementResult> {
+    const reservation = parseKeyedId(reservationId);
     if (reservation === undefined) return 'unknown';
-    const used = end.isUnserved === true && end.usage === undefined ? nothingUsed : tokensUsed(end.usage);
     if (used === undefined) return 'kept';
     for (const pauseMs of pausesMs) {
       try {
@@ -71,8 +72,10 @@ export function createSettleReservation(options: SettleReservationOptions): Sett
   }
 
   return async (end) => {
-    const result = await settle(end);
-    observe(end, result);
+    const { reservationId, usage, isUnserved } = end;
+    const used = isUnserved === true && usage === undefined ? nothingUsed : tokensUsed(usage);
+    const result = await settle(reservationId, used);
+    observe(end, result, used);
     return result;
   };
 }

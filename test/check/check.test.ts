@@ -10,6 +10,7 @@ import { DependencyError } from '../../src/dependency-error.ts';
 import { parsePolicyFile } from '../../src/policy/parse-policy.ts';
 import type { Policy } from '../../src/policy/policy.ts';
 import { createSecret } from '../../src/secret.ts';
+import { createReservationNames } from '../../src/check/reservation.ts';
 import { checkInput } from '../support/check-input.ts';
 
 const principal: Principal = {
@@ -237,6 +238,7 @@ describe('the limit of a caller', () => {
     tier: free,
     model: { namespace: 'llm', name: 'llama', id: 'llm/llama' },
     id: 'r-1',
+    input: checkInput(),
     deadlineAtMs: Date.now() + 60_000,
   };
   const limitBy = (options: Pick<LimitOptions, 'consume' | 'now'>) =>
@@ -245,6 +247,8 @@ describe('the limit of a caller', () => {
       settle: () => expect.fail('settled'),
       groupsOf: () => [],
       newId: () => expect.fail('needs no id'),
+      reservationNames: createReservationNames('a key'),
+      readTokenDemand: () => expect.fail('no tokens are limited'),
       ...options,
     });
   const [window] = free.windows;

@@ -11,6 +11,7 @@ import type { SlotAnswer } from '../../src/check/slot.ts';
 import { DependencyError } from '../../src/dependency-error.ts';
 import { parsePolicyFile } from '../../src/policy/parse-policy.ts';
 import { createManualClock } from '../support/manual-clock.ts';
+import { checkInput } from '../support/check-input.ts';
 
 function tierOf(text: string): Caller['tier'] {
   const parsed = parsePolicyFile(text, {
@@ -53,6 +54,7 @@ function setUp(changes: Partial<ConcurrencyOptions> = {}) {
         tier,
         model: { namespace: 'llm', name: 'llama', id: 'llm/llama' },
         id: `stream-${streams}`,
+        input: checkInput(),
         deadlineAtMs: clock.now() + 100,
         ...more,
       });

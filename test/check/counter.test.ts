@@ -14,6 +14,7 @@ describe('the counters of a claim', () => {
     expect(counters).toEqual([
       {
         name: '*:requests:60000',
+        unit: 'requests',
         windowMs: 60_000,
         lengthUs: 60_000_000,
         units: 1,
@@ -22,6 +23,7 @@ describe('the counters of a claim', () => {
       },
       {
         name: 'llm/big-*:tokens:3600000',
+        unit: 'tokens',
         windowMs: 3_600_000,
         lengthUs: 3_600_000_000,
         units: 500,

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { Consume } from '../../src/check/limit.ts';
-import { createLimitDescriptors, type Descriptor, mostUnits } from '../../src/check/limit-descriptors.ts';
+import { createLimitDescriptors, type Descriptor } from '../../src/check/limit-descriptors.ts';
 import { createMemoryCounters } from '../../src/check/memory-consume.ts';
+import { mostUnits } from '../../src/check/reservation.ts';
 import { DependencyError } from '../../src/dependency-error.ts';
 import { parsePolicyFile } from '../../src/policy/parse-policy.ts';
 import { createManualClock } from '../support/manual-clock.ts';

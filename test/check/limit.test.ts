@@ -8,6 +8,8 @@ import { DependencyError } from '../../src/dependency-error.ts';
 import { parsePolicyFile } from '../../src/policy/parse-policy.ts';
 import type { Policy } from '../../src/policy/policy.ts';
 import { createManualClock } from '../support/manual-clock.ts';
+import { readDemand } from '../../src/settle/demand.ts';
+import { checkInput } from '../support/check-input.ts';
 
 function policyOf(text: string): Policy {
   const parsed = parsePolicyFile(text, {
@@ -53,6 +55,8 @@ function start(text = document, wrap: (consume: Consume) => Consume = (consume) 
     },
     groupsOf: ({ groups }) => groups,
     newId: () => `own-${(ids += 1)}`,
+    reservationNames: counters.reservationNames,
+    readTokenDemand: readDemand,
     now: clock.now,
   });
   const ask = (
@@ -68,6 +72,7 @@ function start(text = document, wrap: (consume: Consume) => Consume = (consume) 
       tier: policy.tiers[0] ?? expect.fail('no tier'),
       model: { namespace, name, id: model },
       id,
+      input: checkInput(),
       deadlineAtMs: clock.now() + 1000,
     });
   };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { Claim, Consume, Decision } from '../../src/check/limit.ts';
-import { createMemoryConsume } from '../../src/check/memory-consume.ts';
+import { createMemoryCounters } from '../../src/check/memory-consume.ts';
 import { createStoreOutage, type StoreOutageOptions } from '../../src/check/store-outage.ts';
 import { DependencyError } from '../../src/dependency-error.ts';
 import type { WindowLimit } from '../../src/policy/policy.ts';
@@ -23,7 +23,8 @@ const away = () => {
 /** A store in memory that can be away, or lose its replies. */
 function setUp(more: Partial<StoreOutageOptions> = {}) {
   const clock = createManualClock();
-  const memory = createMemoryConsume({ now: clock.now, recordTtlMs: 600_000 });
+  const counters = createMemoryCounters({ now: clock.now, recordTtlMs: 600_000 });
+  const memory = counters.consume;
   const answers: string[] = [];
   let told = 0;
   let ids = 0;
@@ -36,6 +37,9 @@ function setUp(more: Partial<StoreOutageOptions> = {}) {
       return store(claim);
     },
     tell: (claim) => store(claim),
+    settleTokens: counters.settleTokens,
+    reservationNames: counters.reservationNames,
+    reservationTtlMs: 600_000,
     now: clock.now,
     processes: 1,
     onStoreUnavailable: 'local',

@@ -160,6 +160,27 @@ describe('limits of a model', () => {
     expect(warnings.join('\n')).toContain(words);
   });
 
+  it.each([
+    [
+      'tokens: [{limit: 1000, window: 1m}]',
+      'a request that does not say max_tokens is charged 1001 at least',
+    ],
+    [
+      'outputTokens: [{limit: 999, window: 1m}]',
+      'is charged 1000 at least and can never pass, since 999 output',
+    ],
+    [
+      'tokens: [{limit: 2000, window: 1m}], models: {"llm/x": {weight: 4}}',
+      'a request for llm/x that does not say max_tokens is charged 4004 at least',
+    ],
+  ])('warns of a budget that no request fits that does not say what it needs: %s', (limits, words) => {
+    const warningsOf = (more: string) =>
+      policyOf(`[{name: a, groups: [a], limits: {${limits}}${more}}]`).warnings.join('\n');
+    expect(warningsOf('')).toContain(words);
+    expect(warningsOf(', reserve: {maxTokens: 100}')).toBe('');
+    expect(warningsOf(', mode: shadow')).toBe('');
+  });
+
   it('needs windows of its own where a tier has only limits of models, or the word', () => {
     expect(mistakesOf(`[{name: a, limits: {models: {"a/b": {requests: ${one}}}}}]`)).toEqual([
       '1 tiers[0].limits: hold no window: write requests: unlimited if that is meant',

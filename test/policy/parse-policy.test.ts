@@ -153,22 +153,40 @@ describe('a policy document', () => {
     expect(mistakes(text).join('\n')).toContain(words);
   });
 
-  it.each([
-    ['tokens', '[{limit: 9, window: 1m}]'],
-    ['inputTokens', '[{limit: 9, window: 1m}]'],
-    ['outputTokens', '[{limit: 9, window: 1m}]'],
-  ])('refuses limits.%s in words while it is not built, wherever it stands', (key, value) => {
-    const requests = 'requests: [{limit: 1, window: 1m}]';
-    const limits = `{${requests}, ${key}: ${value}}`;
-    expect(mistakes(`[{name: a, limits: ${limits}}]`)).toEqual([
-      `1 tiers[0].limits.${key}: is not built yet`,
-    ]);
-    expect(mistakes(`[{name: a, limits: {${requests}, models: {"a/b": ${limits}}}}]`)).toEqual([
-      `1 tiers[0].limits.models.a/b.${key}: is not built yet`,
-    ]);
-    expect(mistakes(`{tiers: [{name: a}], capacity: {"a/b": ${limits}}}`)).toEqual([
-      `1 capacity.a/b.${key}: is not built yet`,
-    ]);
+  it.each(['tokens', 'inputTokens', 'outputTokens'] as const)(
+    'takes windows of %s wherever it stands',
+    (unit) => {
+      const budget = `${unit}: [{limit: 5000, window: 1m, mode: shadow}]`;
+      const { tiers, capacity } = valid(
+        parsePolicyFile(
+          `{tiers: [{name: a, limits: {${budget}, models: {"a/b": {${budget}}}, shared: {by: "group:x", ${budget}}}}], capacity: {"a/b": {${budget}}}}`,
+          options,
+        ),
+      );
+      const window = { unit, limit: 5000, windowMs: 60_000, mode: 'shadow' };
+      expect(tiers[0]?.windows).toEqual([{ ...window, scope: '*' }]);
+      expect(tiers[0]?.models[0]?.windows).toEqual([{ ...window, scope: 'a/b' }]);
+      expect(tiers[0]?.shared?.windows).toEqual([{ ...window, scope: 'team' }]);
+      expect(capacity[0]?.windows).toEqual([{ ...window, scope: 'capacity' }]);
+      const short = mistakes(`[{name: a, limits: {${unit}: [{limit: 5000, window: 9s}]}}]`);
+      expect(short).toEqual([
+        `1 tiers[0].limits.${unit}[0].window: 9s is too short: windows of tokens last from 10s`,
+      ]);
+    },
+  );
+
+  it('says what a request is charged in tokens that does not say it itself', () => {
+    const tierOf = (text: string) => valid(parsePolicyFile(text, options)).tiers[0];
+    expect(tierOf('[{name: a}]')).toMatchObject({
+      reserve: { promptTokens: 1000, maxTokens: 1000 },
+      streamWithoutUsage: 'estimate',
+    });
+    expect(tierOf('[{name: a, reserve: {maxTokens: 50}, streamWithoutUsage: deny}]')).toMatchObject({
+      reserve: { promptTokens: 1000, maxTokens: 50 },
+      streamWithoutUsage: 'deny',
+    });
+    expect(mistakes('[{name: a, reserve: {maxTokens: -1}}]').join()).toContain('must be at least 0');
+    expect(mistakes('[{name: a, streamWithoutUsage: maybe}]').join()).toContain('streamWithoutUsage');
   });
 
   it('takes a number of requests that may be open at once, for a tier', () => {

@@ -7,7 +7,8 @@ import type { WindowLimit } from '../../src/policy/policy.ts';
 import type { RedisTarget } from '../../src/redis/client.ts';
 import { createRedisConnection, type RedisConnectionOptions } from '../../src/redis/connection.ts';
 import { createRedisConsume, createRedisTakeBlock } from '../../src/redis/consume.ts';
-import { createRedisSettle } from '../../src/redis/settle.ts';
+import { createKeyspace } from '../../src/redis/keys.ts';
+import { createRedisSettlements } from '../../src/redis/settle.ts';
 import { createSecret } from '../../src/secret.ts';
 
 /** The counters of one authorizer as it wires them: Redis, leases in front of it, and what holds while it is away. */
@@ -53,10 +54,11 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     now: Date.now,
     commandTimeoutMs,
   };
+  const settlements = createRedisSettlements(of);
   const leases = createLeases({
     consume: createRedisConsume(of),
     takeBlock: createRedisTakeBlock(of),
-    settle: createRedisSettle(of),
+    settle: settlements.settle,
     newId: randomUUID,
     now: Date.now,
     elapsed: () => performance.now(),
@@ -64,6 +66,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   dropLeases = leases.drop;
   const outage = createStoreOutage({
     store: leases.consume,
+    settleTokens: settlements.settleTokens,
+    reservationNames: createKeyspace(of.keySecret),
+    reservationTtlMs: 600_000,
     tell: createRedisConsume({ ...of, recordTtlMs: 600_000 }),
     now: Date.now,
     processes,
