@@ -24,6 +24,7 @@ beforeAll(() => {
       extends: join(root, 'tsconfig.json'),
       compilerOptions: {
         noEmit: false,
+        incremental: false,
         rootDir: join(root, 'src'),
         outDir: folder,
         typeRoots: [join(root, 'node_modules/@types')],
