@@ -1,6 +1,6 @@
 import { isDependencyError } from '../dependency-error.ts';
 import type { TakeBlock } from './block.ts';
-import { createKnownClaims } from './known-claims.ts';
+import { createKnownClaims, type KnownClaim } from './known-claims.ts';
 import {
   type Account,
   blockSize,
@@ -66,7 +66,7 @@ const aheadDeadlineMs = 1000;
 export function createLeases(options: LeasesOptions): Leases {
   const { consume: ask, takeBlock, now, elapsed, newId, onLease = () => undefined } = options;
   const shapeOf = createShapeOf(options.leastSlotMs ?? 500);
-  const known = createKnownClaims({ elapsed, ttlMs: claimTtlMs, maxClaims });
+  const known = createKnownClaims({ ttlMs: claimTtlMs, maxClaims });
   const accountOf = createAccounts(maxAccounts);
   const holdings = createHoldings({ settle: options.settle, elapsed, idleMs, onLease });
   const { hold, finish, giveBack } = holdings;
@@ -75,10 +75,9 @@ export function createLeases(options: LeasesOptions): Leases {
   let generation = 0;
 
   function spend(account: Account, held: Held, claim: Claim, nowMs: number): Decision {
-    const { subject, id } = claim;
     held.left -= 1;
     const decision = spentDecision(held, nowMs);
-    if (id !== '') known.remember({ subject, id }, decision, () => void (held.left += held.left > 0 ? 1 : 0));
+    if (claim.id !== '') known.rememberSpent(held, claim.id);
     if (held.left * 4 <= held.size && account.next === undefined) takeAhead(account, nowMs);
     if (held.left === 0) finish(account, held).catch(rethrow);
     return decision;
@@ -178,18 +177,18 @@ export function createLeases(options: LeasesOptions): Leases {
     const { subject, id } = claim;
     const deciding = decide(account, claim, isBusy);
     if (id === '') return deciding;
-    const entry = known.remember({ subject, id }, deciding);
+    const entry = known.remember(subject, id, deciding);
     return deciding.then(
       (decision) => {
         // A leased one has remembered itself meanwhile.
         if (known.find(subject, id) === entry) {
           if (decision.admitted) entry.answer = decision;
-          else known.forget(subject, id);
+          else known.forget(id);
         }
         return decision;
       },
       (error: unknown) => {
-        known.forget(subject, id);
+        known.forget(id);
         throw error;
       },
     );
@@ -199,13 +198,11 @@ export function createLeases(options: LeasesOptions): Leases {
     const { subject, id, charges } = claim;
     const shape = shapeOf(charges);
     if (!shape.isRequestsOnly) return ask(claim);
-    const before = id === '' ? undefined : known.find(subject, id);
-    if (before !== undefined) {
-      before.isRepeated = true;
-      return before.isTakenBack ? takenBack : before.answer;
-    }
-    const account = accountOf(charges, subject, shape);
     const nowMs = elapsed();
+    known.tick(nowMs);
+    const before = id === '' ? undefined : known.find(subject, id);
+    if (before !== undefined) return answerAgain(before, nowMs);
+    const account = accountOf(charges, subject, shape);
     const isBusy = shape.isLeasable && nowMs - account.lastAtMs < idleMs;
     account.lastAtMs = nowMs;
     const held = spendable(account, nowMs);
@@ -218,8 +215,9 @@ export function createLeases(options: LeasesOptions): Leases {
     if (claim === undefined || settlement.used !== 'nothing') return options.settle(settlement);
     if (claim.isRepeated || claim.isTakenBack) return 'unknown';
     claim.isTakenBack = true;
-    if (claim.giveBack === undefined) return options.settle(settlement);
-    claim.giveBack();
+    if (claim.held === undefined) return options.settle(settlement);
+    // Back to the block, if that is still there.
+    if (claim.held.left > 0) claim.held.left += 1;
     return 'settled';
   }
 
@@ -236,6 +234,13 @@ export function createLeases(options: LeasesOptions): Leases {
       await holdings.giveAllBack();
     },
   };
+}
+
+function answerAgain(claim: KnownClaim, nowMs: number): Decision | Promise<Decision> {
+  claim.isRepeated = true;
+  if (claim.isTakenBack) return takenBack;
+  if (claim.held !== undefined) return spentDecision(claim.held, nowMs);
+  return claim.answer ?? takenBack;
 }
 
 const takenBack: Decision = { admitted: false, windows: [], retryAfterMs: 0 };
