@@ -1,0 +1,279 @@
+import { modelName } from './cluster-order.ts';
+import { cold } from './cold.ts';
+import { growth } from './growth.ts';
+import { createEncodeCheck, type Sent, toModel, writeChecks, writeHttpRequests } from './requests.ts';
+import {
+  authorizerCpu,
+  type Contender,
+  inTurns,
+  p99,
+  perSecond,
+  ratio,
+  type Row,
+  type Suite,
+  type Verdict,
+} from './suite.ts';
+import { type Answerer, checkOnce, type SocketKind, type World } from './world.ts';
+
+const leased = 'tiergate, leased limits';
+const exact = 'tiergate, exact limits';
+const floorName = 'floor: grpc-js, constant answer';
+const alone = 'Envoy alone';
+
+/** Everything that `npm run bench` can measure, by the names of `--only`. */
+export async function createSuites(world: World): Promise<Readonly<Record<string, Suite>>> {
+  const encode = await createEncodeCheck();
+  const sentBy = (tier: string): readonly Sent[] => world.tokensOf(tier).map((token) => toModel(token));
+  const httpFile = (name: string, sent: readonly Sent[]) => writeHttpRequests(world.folder, name, sent);
+  const checkFile = (name: string, sent: readonly Sent[]) =>
+    writeChecks(world.folder, name, sent.map(encode));
+  const sets = ['leased', 'exact', 'three', 'unlimited', 'full'] as const;
+  const http = Object.fromEntries(sets.map((tier) => [tier, httpFile(tier, sentBy(tier))]));
+  const checks = Object.fromEntries(sets.map((tier) => [tier, checkFile(tier, sentBy(tier))]));
+
+  const byGrpc = (answerer: Answerer, file: string) => (seconds: number) =>
+    ({
+      kind: 'grpc',
+      address: answerer.address,
+      requests: { file },
+      inFlight: 100,
+      warmUpSeconds: 0.5,
+      seconds,
+    }) as const;
+  const closedLoop = (port: number, file: string) => (seconds: number) =>
+    ({ kind: 'wrk', port, file, connections: 32, seconds: Math.ceil(seconds) }) as const;
+  const openLoop = (port: number, file: string, ratePerSecond: number) => (seconds: number) =>
+    ({ kind: 'http', port, file, ratePerSecond, connections: 512, warmUpSeconds: 0.5, seconds }) as const;
+
+  /** The authorizer, and a floor that gives its answers. */
+  async function pair(socket: SocketKind): Promise<{ readonly ours: Answerer; readonly floor: Answerer }> {
+    const ours = await world.startAuthorizer({ socket });
+    const [first] = sentBy('leased');
+    if (first === undefined) throw new Error('no token');
+    return { ours, floor: await world.startFloor(await checkOnce(ours, encode(first)), socket) };
+  }
+
+  /** The same contenders through Envoy, each behind one of its own. */
+  async function throughEnvoy(
+    { ours, floor }: { readonly ours: Answerer; readonly floor: Answerer },
+    load: (port: number, file: string) => Contender['load'],
+  ): Promise<readonly Contender[]> {
+    const [none, before, behind] = [
+      await world.startGateway(undefined),
+      await world.startGateway(floor),
+      await world.startGateway(ours),
+    ];
+    return [
+      { name: alone, gateway: none, load: load(none.port, http['leased'] ?? '') },
+      { name: floorName, answerer: floor, gateway: before, load: load(before.port, http['leased'] ?? '') },
+      { name: leased, answerer: ours, gateway: behind, load: load(behind.port, http['leased'] ?? '') },
+      { name: exact, answerer: ours, gateway: behind, load: load(behind.port, http['exact'] ?? '') },
+    ];
+  }
+
+  return {
+    async grpc(effort) {
+      const { ours, floor } = await pair('tcp');
+      const rows = await inTurns(
+        world,
+        [
+          { name: floorName, answerer: floor, load: byGrpc(floor, checks['leased'] ?? '') },
+          { name: leased, answerer: ours, load: byGrpc(ours, checks['leased'] ?? '') },
+          { name: exact, answerer: ours, load: byGrpc(ours, checks['exact'] ?? '') },
+          {
+            name: 'tiergate, three leased windows',
+            answerer: ours,
+            load: byGrpc(ours, checks['three'] ?? ''),
+          },
+          { name: 'tiergate, no limits', answerer: ours, load: byGrpc(ours, checks['unlimited'] ?? '') },
+        ],
+        effort,
+      );
+      await Promise.all([ours.stop(), floor.stop()]);
+      return {
+        title: 'gRPC alone',
+        words: 'One connection, 100 Checks in flight, closed loop. Everything cached.',
+        rows,
+        verdicts: [
+          verdict(rows, {
+            must: '2',
+            words: 'CPU a Check in the authorizer, leased, to that of the floor',
+            of: leased,
+            to: floorName,
+            by: authorizerCpu,
+            bound: { atMost: 1.15 },
+          }),
+        ],
+      };
+    },
+
+    async envoy(effort) {
+      const parts = await pair('tcp');
+      const rows = await inTurns(world, await throughEnvoy(parts, closedLoop), effort);
+      await Promise.all([parts.ours.stop(), parts.floor.stop()]);
+      return {
+        title: 'Through Envoy, closed loop',
+        words: 'HTTP in, 32 connections by wrk, one worker of Envoy, gRPC door over TCP. Everything cached.',
+        rows,
+        verdicts: [
+          verdict(rows, {
+            must: '1',
+            words: 'throughput with leased limits to the floor',
+            of: leased,
+            to: floorName,
+            by: perSecond,
+            bound: { atLeast: 0.95 },
+          }),
+          verdict(rows, {
+            must: '1',
+            words: 'throughput with exact limits to the floor',
+            of: exact,
+            to: floorName,
+            by: perSecond,
+            bound: { atLeast: 0.75 },
+          }),
+        ],
+      };
+    },
+
+    async rate(effort) {
+      const parts = await pair('tcp');
+      const load = (port: number, file: string) => openLoop(port, file, 1000);
+      const rows = await inTurns(world, await throughEnvoy(parts, load), effort);
+      await Promise.all([parts.ours.stop(), parts.floor.stop()]);
+      return {
+        title: 'Through Envoy, 1000 requests a second',
+        words:
+          'HTTP in, open loop: latencies from when a request was due. One worker of Envoy, gRPC door over TCP.',
+        rows,
+        verdicts: [
+          verdict(rows, {
+            must: '1',
+            words: 'p99 with leased limits to the floor',
+            of: leased,
+            to: floorName,
+            by: p99,
+            bound: { atMost: 1.15 },
+          }),
+        ],
+      };
+    },
+
+    async slow(effort) {
+      const parts = await pair('tcp');
+      const load = (port: number, file: string) => openLoop(port, file, 200);
+      const rows = await inTurns(world, await throughEnvoy(parts, load), {
+        ...effort,
+        rounds: Math.min(3, effort.rounds),
+      });
+      await Promise.all([parts.ours.stop(), parts.floor.stop()]);
+      return {
+        title: 'Through Envoy, 200 requests a second',
+        words: 'As before, at a fifth of the rate.',
+        rows,
+        verdicts: [],
+      };
+    },
+
+    async unix(effort) {
+      const parts = await pair('unix');
+      const rows = await inTurns(world, await throughEnvoy(parts, closedLoop), effort);
+      await Promise.all([parts.ours.stop(), parts.floor.stop()]);
+      return {
+        title: 'Through Envoy over a Unix socket, closed loop',
+        words: 'As over TCP, with authorizer and floor on Unix sockets.',
+        rows,
+        verdicts: [],
+      };
+    },
+
+    async denied(effort) {
+      const ours = await world.startAuthorizer();
+      const rows = await inTurns(
+        world,
+        deniedRequests(world).map(({ name, sent }) => ({
+          name,
+          answerer: ours,
+          denied: 1,
+          load: byGrpc(ours, checkFile(name.replaceAll(/\W/g, '-'), sent)),
+        })),
+        { ...effort, rounds: Math.min(2, effort.rounds), seconds: Math.min(1.5, effort.seconds) },
+      );
+      await ours.stop();
+      return {
+        title: 'Denials',
+        words: 'gRPC alone; each line denies every request, and writes a line of the decision log for it.',
+        rows,
+        verdicts: [],
+      };
+    },
+
+    async spread(effort) {
+      const ours = await world.startAuthorizer();
+      const tokens = world.tokensOf('spread');
+      const models = Array.from({ length: 1000 }, (_, index) => modelName(index));
+      const of = (count: number, model: (at: number) => string) =>
+        tokens.slice(0, count).map((token, at) => toModel(token, model(at)));
+      const rows = await inTurns(
+        world,
+        [
+          { name: '1 token, 1 model', sent: of(1, () => 'model-0') },
+          { name: '10 tokens, 10 models', sent: of(10, (at) => models[at % 10] ?? '') },
+          { name: '1000 tokens, 1 model', sent: of(1000, () => 'model-0') },
+          { name: '1000 tokens, 1000 models', sent: of(1000, (at) => models[at % 1000] ?? '') },
+        ].map(({ name, sent }) => ({
+          name,
+          answerer: ours,
+          load: byGrpc(ours, checkFile(name.replaceAll(/\W/g, '-'), sent)),
+        })),
+        { ...effort, rounds: Math.min(3, effort.rounds) },
+      );
+      await ours.stop();
+      return {
+        title: 'Tokens, subjects and models',
+        words: 'gRPC alone, leased limits; each token is a subject of its own. A million tokens: see growth.',
+        rows,
+        verdicts: [],
+      };
+    },
+
+    cold: (effort) => cold(world, encode, effort),
+    growth: (effort) => growth(world, effort),
+  };
+}
+
+function verdict(rows: readonly Row[], shown: Shown): Verdict {
+  const { must, words, of, to, by, bound } = shown;
+  return { must, words, ratio: ratio(rows, [of, to], by), bound };
+}
+
+interface Shown extends Pick<Verdict, 'must' | 'words' | 'bound'> {
+  /** Names of rows: what is measured, and what it is measured by. */
+  readonly of: string;
+  readonly to: string;
+  readonly by: Parameters<typeof ratio>[2];
+}
+
+function deniedRequests(world: World): readonly { readonly name: string; readonly sent: readonly Sent[] }[] {
+  const token = world.tokensOf('leased')[0] ?? '';
+  const [header, payload, signature = ''] = token.split('.');
+  const forged = `${header}.${payload}.${signature.replaceAll(/[A-Z]/g, 'A')}`;
+  const { path } = toModel(token);
+  return [
+    { name: 'credential_missing', sent: [{ path }] },
+    { name: 'credential_malformed', sent: [{ token: 'not a token', path }] },
+    { name: 'token_rejected', sent: [{ token: forged, path }] },
+    { name: 'wrong_audience', sent: [{ token: otherAudience(token), path }] },
+    { name: 'path_invalid', sent: [{ token, path: '/llm/../llm/llama/v1/chat/completions' }] },
+    { name: 'model_unknown', sent: [{ token, path: '/v1/nothing' }] },
+    { name: 'model_forbidden', sent: [toModel(token, 'nobodys')] },
+    { name: 'requests_exceeded', sent: [toModel(world.tokensOf('full')[0] ?? '')] },
+  ];
+}
+
+function otherAudience(token: string): string {
+  const [header, payload = '', signature] = token.split('.');
+  const claims = JSON.parse(Buffer.from(payload, 'base64url').toString()) as object;
+  const other = Buffer.from(JSON.stringify({ ...claims, aud: ['somebody-else'] })).toString('base64url');
+  return `${header}.${other}.${signature}`;
+}
