@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { createModelServer } from '../../src/sandbox/model-server.ts';
 import { chat, send } from '../gateway/send.ts';
 import { freePort } from '../real/free-port.ts';
 import { findParts } from '../real/parts.ts';
@@ -28,7 +29,7 @@ const validate = (file: string) =>
 const shipped = await shippedConfigurations();
 const every: readonly (readonly [string, () => Promise<Bootstrap>])[] = [
   ...shipped.map((file) => [file, () => readConfiguration(file)] as const),
-  [istio, patchedByIstio],
+  [istio, () => patchedByIstio()],
 ];
 
 describe('the configurations for Envoy', () => {
@@ -87,6 +88,21 @@ describe('the configurations for Envoy', () => {
       }
     },
   );
+
+  it('are asked and not obeyed in shadow, also while there is no authorizer', async () => {
+    const nobody = await freePort();
+    const model = createModelServer();
+    const { port } = await model.start();
+    const shadow = await patchedByIstio(['components/istio-shadow']);
+    const envoy = await startShipped(shadow, (name) => (name === 'models' ? port : nobody));
+    try {
+      expect((await chat(envoy.port, 'a-token')).status).toBe(200);
+      expect(await envoy.stat('http.gateway.ext_authz.shadow_error')).toBe(1);
+    } finally {
+      await envoy.stop();
+      await model.stop();
+    }
+  });
 
   it('are the same for Istio as for Envoy itself, in what concerns the authorizer', async () => {
     const [ours, theirs] = [await readConfiguration(example), await patchedByIstio()].map(

@@ -33,6 +33,7 @@ describe('the chart', () => {
         'components/monitoring',
         'components/create-namespaces',
         'components/openshift',
+        'components/http-door',
       ]),
     );
     const made = comparable(
@@ -41,6 +42,7 @@ describe('the chart', () => {
         monitoring: { enabled: true },
         issuer: { createNamespaces: true },
         podSecurityContext: { fsGroup: null },
+        config: { listeners: { http: { profile: 'nginx' } } },
       }),
     );
     expect(Object.keys(made).toSorted()).toEqual(Object.keys(withoutOwnNamespace(base)).toSorted());

@@ -45,8 +45,9 @@ describe('the manifests, applied server-side to a real API server', () => {
     expect(await applyAll(kube, await kustomize(folder))).toEqual([]);
   });
 
-  it.each(components)('the base with %s', async (component) => {
-    expect(await applyAll(kube, await kustomizeWith('base', [component]))).toEqual([]);
+  it.each(components)('the base, or its overlay, with %s', async (component) => {
+    const folder = component === 'components/istio-shadow' ? 'overlays/istio' : 'base';
+    expect(await applyAll(kube, await kustomizeWith(folder, [component]))).toEqual([]);
   });
 
   it('the example of a policy', async () => {

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { parse } from 'yaml';
 import type { EnvoyPlace } from '../../src/sandbox/envoy-bootstrap.ts';
 import { type Envoy, startEnvoy } from '../real/envoy.ts';
-import { deployFolder, kustomize } from './render.ts';
+import { objectOf } from './deployment.ts';
+import { deployFolder, kustomizeWith } from './render.ts';
 
 /** What a test changes in or reads of a configuration; everything else goes to Envoy as it is shipped. */
 export interface Bootstrap {
@@ -105,9 +106,9 @@ interface ConfigPatch {
  * deploy/envoy/envoy.yaml with what Istio's EnvoyFilter has put in the place of the same things of its own: a gateway
  * of Istio as far as our patches are concerned.
  */
-export async function patchedByIstio(): Promise<Bootstrap> {
-  const filter = (await kustomize('overlays/istio')).find(({ kind }) => kind === 'EnvoyFilter');
-  const { configPatches } = filter?.spec === undefined ? { configPatches: [] } : (filter.spec as Patches);
+export async function patchedByIstio(components: readonly string[] = []): Promise<Bootstrap> {
+  const { spec } = objectOf(await kustomizeWith('overlays/istio', components), 'EnvoyFilter', 'tiergate');
+  const { configPatches } = spec as Patches;
   const valueFor = (applyTo: string): Readonly<Record<string, unknown>> => {
     const found = configPatches.find((patch) => patch.applyTo === applyTo);
     if (found === undefined) throw new Error(`the EnvoyFilter has no patch for ${applyTo}`);

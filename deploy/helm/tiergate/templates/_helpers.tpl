@@ -20,6 +20,11 @@ app.kubernetes.io/component: {{ . }}
 {{- .Values.image.repository }}{{ ternary "@" ":" (hasPrefix "sha256:" $tag) }}{{ $tag }}
 {{- end }}
 
+{{/* Whether the process file opens the HTTP door: some text if it does. */}}
+{{- define "tiergate.httpDoor" -}}
+{{- if hasKey (dig "listeners" dict .Values.config) "http" }}yes{{ end }}
+{{- end }}
+
 {{- define "tiergate.policyNamespace" -}}
 {{- .Values.policy.namespace | default .Release.Namespace }}
 {{- end }}
