@@ -1,13 +1,11 @@
-import { compactVerify, createLocalJWKSet, decodeProtectedHeader, errors } from 'jose';
+import { decodeProtectedHeader } from 'jose';
 import type { VerifySignature } from '../check/identity.ts';
 import type { DependencyError } from '../dependency-error.ts';
 import { malformed } from './answer.ts';
 import type { KubernetesClient } from './client.ts';
 import { isRecord } from './json-shape.ts';
 import { createKeySetSource } from './key-set-source.ts';
-
-/** What kube-apiserver signs ServiceAccount tokens with, by the kind of its key. */
-const algorithms = ['RS256', 'ES256', 'ES384', 'ES512'];
+import { algorithms, readVerifyingKey, type VerifyingKey } from './verifying-key.ts';
 
 /** Headers by which a token would bring its own key, or change what is verified (RFC 7515 section 4.1). */
 const refusedHeaders = ['jwk', 'jku', 'x5c', 'x5u', 'crit', 'b64'];
@@ -34,8 +32,8 @@ export interface SignatureVerifier {
 }
 
 interface Keys {
-  readonly ids: ReadonlySet<string>;
-  readonly find: ReturnType<typeof createLocalJWKSet>;
+  /** By `kid`; undefined is a key that can't be used, or one of several of the same name. */
+  readonly byId: ReadonlyMap<string, VerifyingKey | undefined>;
   readonly issuers: readonly string[];
 }
 
@@ -52,11 +50,11 @@ export function createSignatureVerifier(options: SignatureVerifierOptions): Sign
 
   async function keysWith(id: string): Promise<Keys | undefined> {
     const current = source.current();
-    if (current?.ids.has(id) === true) return current;
+    if (current?.byId.has(id) === true) return current;
     const pending = source.pending();
     if (pending !== undefined) {
       const arriving = await pending;
-      if (arriving?.ids.has(id) === true) return arriving;
+      if (arriving?.byId.has(id) === true) return arriving;
     }
     // As of a moment ago they can't be had: to wait for the next try would help nobody.
     if (source.fault() !== undefined) return undefined;
@@ -66,14 +64,18 @@ export function createSignatureVerifier(options: SignatureVerifierOptions): Sign
   return {
     verify: async (token) => {
       const text = token.reveal();
-      const id = readKeyId(text);
-      if (id === undefined) return 'invalid';
-      const keys = await keysWith(id);
+      const named = readNamedKey(text);
+      if (named === undefined) return 'invalid';
+      const keys = await keysWith(named.id);
       if (keys === undefined) return 'unknown';
-      return keys.ids.has(id) ? verifyBy(keys, text) : 'invalid';
+      if (!keys.byId.has(named.id)) return 'invalid';
+      const key = keys.byId.get(named.id);
+      // About the key, not the token: the TokenReview decides.
+      if (key === undefined) return 'unknown';
+      return key.algorithm === named.algorithm ? verifyBy(key, text) : 'invalid';
     },
     issuers: () => source.current()?.issuers,
-    isOwnKey: (id) => source.current()?.ids.has(id) === true,
+    isOwnKey: (id) => source.current()?.byId.has(id) === true,
     refresh: async () => {
       await (source.pending() ?? source.next());
     },
@@ -81,29 +83,42 @@ export function createSignatureVerifier(options: SignatureVerifierOptions): Sign
   };
 }
 
+interface NamedKey {
+  readonly id: string;
+  readonly algorithm: string;
+}
+
 /** The key that a token says it is signed with, or undefined if nothing that it says can be valid here. */
-function readKeyId(token: string): string | undefined {
+function readNamedKey(token: string): NamedKey | undefined {
   try {
     const header = decodeProtectedHeader(token);
-    if (header.alg === undefined || !algorithms.includes(header.alg)) return undefined;
+    const { alg: algorithm, kid: id } = header;
+    if (algorithm === undefined || !algorithms.includes(algorithm)) return undefined;
     if (refusedHeaders.some((name) => name in header)) return undefined;
-    return typeof header.kid === 'string' && header.kid !== '' ? header.kid : undefined;
+    return typeof id === 'string' && id !== '' ? { id, algorithm } : undefined;
   } catch {
     return undefined;
   }
 }
 
-async function verifyBy(keys: Keys, token: string): Promise<'valid' | 'invalid' | 'unknown'> {
+const base64url = /^[A-Za-z0-9_-]+$/;
+
+/**
+ * The compact form of RFC 7515 section 5.2, by Node's own cryptography: a quarter of the time that a JOSE library
+ * takes by way of Web Crypto, and a flood of forged tokens takes it for each of them.
+ */
+async function verifyBy(key: VerifyingKey, token: string): Promise<'valid' | 'invalid' | 'unknown'> {
+  const parts = token.split('.');
+  if (parts.length !== 3 || !parts.every((part) => base64url.test(part))) return 'invalid';
+  const [header, payload, signature = ''] = parts;
   try {
-    await compactVerify(token, keys.find, { algorithms });
-    return 'valid';
-  } catch (error) {
-    const isVerdict =
-      error instanceof errors.JWSSignatureVerificationFailed ||
-      error instanceof errors.JWSInvalid ||
-      error instanceof errors.JWKSNoMatchingKey;
-    // Anything else is about the key, not the token: the TokenReview decides.
-    return isVerdict ? 'invalid' : 'unknown';
+    const isValid = await key.verify(
+      Buffer.from(`${header}.${payload}`),
+      Buffer.from(signature, 'base64url'),
+    );
+    return isValid ? 'valid' : 'invalid';
+  } catch {
+    return 'unknown';
   }
 }
 
@@ -117,10 +132,22 @@ async function fetchKeys(client: Pick<KubernetesClient, 'request'>): Promise<Key
   if (!Array.isArray(keys) || !keys.every(isRecord)) throw malformed('JWKS: no keys');
   if (typeof issuer !== 'string' || issuer === '') throw malformed('OpenID configuration: no issuer');
   return {
-    ids: new Set(keys.map(({ kid }) => kid).filter((kid) => typeof kid === 'string')),
-    find: createLocalJWKSet({ keys }),
+    byId: keysById(keys),
     issuers: [issuer],
   };
+}
+
+function keysById(
+  keys: readonly Readonly<Record<string, unknown>>[],
+): ReadonlyMap<string, VerifyingKey | undefined> {
+  const byId = new Map<string, VerifyingKey | undefined>();
+  for (const jwk of keys) {
+    const kid = jwk['kid'];
+    if (typeof kid !== 'string') continue;
+    // Two of one name: which of them is meant can't be told.
+    byId.set(kid, byId.has(kid) ? undefined : readVerifyingKey(jwk));
+  }
+  return byId;
 }
 
 async function fetchJson(

@@ -78,6 +78,32 @@ describe('a signature', () => {
     expect(fetches()).toBe(1);
   });
 
+  it.each(['ES256', 'ES384', 'ES512', 'RS256'])(
+    'by %s is told from one that is cut, or of other bytes',
+    async (alg) => {
+      const key = await makeKey('own', alg);
+      const { verifier } = createKeyServer(key);
+      const token = (await sign(key)).reveal();
+      const [header = '', payload = '', signature = ''] = token.split('.');
+      const bytes = Buffer.from(signature, 'base64url');
+      const flipped = Buffer.from(bytes.map((byte, at) => (at === 9 ? byte ^ 1 : byte)));
+      const forged = [
+        bytes.subarray(1),
+        Buffer.concat([bytes, Buffer.of(0)]),
+        Buffer.alloc(bytes.length),
+        flipped,
+      ];
+      expect(await verifier.verify(createSecret(token))).toBe('valid');
+      for (const other of forged) {
+        const text = `${header}.${payload}.${other.toString('base64url')}`;
+        expect(await verifier.verify(createSecret(text))).toBe('invalid');
+      }
+      for (const text of [`${token}!`, `${token}.`, `${header}.${payload}.`, `${header}.${payload}`]) {
+        expect(await verifier.verify(createSecret(text))).toBe('invalid');
+      }
+    },
+  );
+
   it('of another key under a published name is invalid, without asking again', async () => {
     const { verifier, fetches } = createKeyServer(first);
     expect(await verifier.verify(await sign(second, { kid: 'first' }))).toBe('invalid');
@@ -235,6 +261,19 @@ describe('while keys can not be had', () => {
     expect(await verifier.verify(await sign(first))).toBe('unknown');
     expect(verifier.fault()).toMatchObject({ code: 'malformed' });
   });
+
+  it('two keys of one name leave the verdict to the TokenReview', async () => {
+    const { verifier } = createKeyServer(first, { ...second, jwk: { ...second.jwk, kid: 'first' } });
+    expect(await verifier.verify(await sign(first))).toBe('unknown');
+  });
+
+  it.each([{ use: 'enc' }, { alg: 'RS512' }, { kty: 'oct' }])(
+    'a key of another use or algorithm, %o, verifies nothing',
+    async (change) => {
+      const { verifier } = createKeyServer({ ...first, jwk: { ...first.jwk, ...change } });
+      expect(await verifier.verify(await sign(first))).toBe('unknown');
+    },
+  );
 
   it('a key that can not be used leaves the verdict to the TokenReview', async () => {
     const { verifier } = createKeyServer({
