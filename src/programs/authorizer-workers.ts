@@ -21,6 +21,8 @@ export async function startPrimary(context: ServerContext): Promise<void> {
   const { config, lifecycle, events } = context;
   const listenerByWorker = new Map<WorkerHandle, RelayListener>();
   let ready = 0;
+  /** All at first, so that a rollout goes on only when a pod is whole; then any: whoever is left serves. */
+  let isStarted = false;
 
   const client = await lifecycle.start({
     name: 'kubernetes',
@@ -65,7 +67,7 @@ export async function startPrimary(context: ServerContext): Promise<void> {
     return listener;
   }
 
-  const isReady = (): boolean => ready > 0 && !lifecycle.signal.aborted;
+  const isReady = (): boolean => isStarted && ready > 0 && !lifecycle.signal.aborted;
   await startOps(
     context,
     { isReady, report: () => ({ status: isReady() ? 'ready' : 'starting', workers: workers.report() }) },
@@ -84,6 +86,7 @@ export async function startPrimary(context: ServerContext): Promise<void> {
     },
     stop: (started, signal) => started.stop(signal),
   });
+  isStarted = true;
   events.ready();
 }
 

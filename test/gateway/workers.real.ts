@@ -1,3 +1,8 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Envoy } from '../real/envoy.ts';
@@ -42,14 +47,26 @@ async function statuses(token: string): Promise<readonly number[]> {
 }
 
 /** By the worker that decided. */
-async function decisions(): Promise<ReadonlyMap<number, number>> {
+async function decisions(of = authorizer): Promise<ReadonlyMap<number, number>> {
   const counts = new Map<number, number>();
-  for (const line of (await authorizer.log()).split('\n')) {
+  for (const line of (await of.log()).split('\n')) {
     if (!line.includes('"event":"decision"')) continue;
     const { worker } = JSON.parse(line) as { readonly worker: number };
     counts.set(worker, (counts.get(worker) ?? 0) + 1);
   }
   return counts;
+}
+
+/** On a connection of its own. */
+function askSocket(socketPath: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const asking = request({ socketPath, path: '/llm/llama/v1/models', agent: false }, (answer) => {
+      answer.resume();
+      resolve(answer.statusCode ?? 0);
+    });
+    asking.on('error', reject);
+    asking.end();
+  });
 }
 
 function isAlive(pid: number): boolean {
@@ -126,6 +143,23 @@ describe('an authorizer of two workers', () => {
     await next.kill();
     for (let tries = 0; tries < 50 && workers.some(({ pid }) => isAlive(pid)); tries += 1) await sleep(100);
     expect(workers.filter(({ pid }) => isAlive(pid))).toEqual([]);
+  });
+
+  it('shares a Unix socket of the HTTP door, and takes over the one that a killed process left', async () => {
+    const socketPath = join(await mkdtemp(join(tmpdir(), 'tiergate-workers-')), 'check.sock');
+    const options = {
+      config: 'workers: 2\nlog: {decisions: all}',
+      http: 'profile: envoy',
+      httpAddress: `unix:${socketPath}`,
+    };
+    const first = await installation.startAuthorizer(options);
+    await first.kill();
+    const second = await installation.startAuthorizer(options);
+    const asked = await Promise.all(Array.from({ length: 20 }, () => askSocket(socketPath)));
+    expect(new Set(asked)).toEqual(new Set([401]));
+    await vi.waitFor(async () => expect([...(await decisions(second)).keys()]).toHaveLength(2), 5_000);
+    await second.stop();
+    expect(existsSync(socketPath)).toBe(false);
   });
 
   it('does not start where its workers can not', async () => {

@@ -30,7 +30,8 @@ export async function warmUp(handler: CheckHandler, options: WarmUpOptions): Pro
   try {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen(0, '127.0.0.1', resolve);
+      // Exclusive: workers of node:cluster would share even this port, and each other's requests.
+      server.listen({ port: 0, host: '127.0.0.1', exclusive: true }, resolve);
     });
     const { port } = server.address() as AddressInfo;
     for (let made = 0; made < requests; made += 1) {
