@@ -1,3 +1,4 @@
+import { type AddressInfo, createServer } from 'node:net';
 import { Client, credentials, type handleUnaryCall, Server, ServerCredentials } from '@grpc/grpc-js';
 import protobuf from 'protobufjs/minimal.js';
 import { authorizationDefinition, checkMethod } from './authorization.ts';
@@ -17,14 +18,16 @@ export async function warmUp(
 ): Promise<void> {
   const server = new Server({ 'grpc.enable_channelz': 0 });
   server.addService(authorizationDefinition, { Check: handler });
+  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+  const listener = createServer((socket) => injector.injectConnection(socket));
   let client: Client | undefined;
   try {
-    const port = await new Promise<number>((resolve, reject) => {
-      server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, bound) => {
-        if (error === null) resolve(bound);
-        else reject(error);
-      });
+    await new Promise<void>((resolve, reject) => {
+      listener.once('error', reject);
+      // Exclusive, as grpc-js's own can not be: workers of node:cluster would share even this port, and each other's calls.
+      listener.listen({ port: 0, host: '127.0.0.1', exclusive: true }, resolve);
     });
+    const { port } = listener.address() as AddressInfo;
     client = new Client(`127.0.0.1:${port}`, credentials.createInsecure(), { 'grpc.enable_channelz': 0 });
     const deadline = Date.now() + timeoutMs;
     for (let call = 0; call < calls; call += 1) await ask(client, deadline);
@@ -32,6 +35,8 @@ export async function warmUp(
     onError(error);
   } finally {
     client?.close();
+    listener.close();
+    injector.destroy();
     server.forceShutdown();
   }
 }
