@@ -91,9 +91,9 @@ function createAsk(options: RedisConsumeOptions) {
     if (hasRecord) keys.unshift(recordKey(tag, id));
     keys.push(boostKey(tag));
     const ttlMs = reservation === undefined ? recordTtlMs : reservationTtlMs;
-    const args = [String(notAfterUs), hasRecord ? String(ttlMs) : '0'];
-    if (reservation === undefined) args.push(...windowArgs);
-    else args.push(...reservedArgs(claim, windowArgs, reservation), '0', headerOf(reservation));
+    const header = reservation === undefined ? '' : headerOf(reservation);
+    const args = [String(notAfterUs), hasRecord ? String(ttlMs) : '0', header];
+    args.push(...(reservation === undefined ? windowArgs : reservedArgs(claim, windowArgs, reservation)));
     if (aheadMs > 0) args.push(String(Math.floor(aheadMs * 1000)));
     const decision = reserve(keys, args).then((reply) => {
       const { serverUs, answer, aheadUs } = readReply(reply, names.length);

@@ -7,9 +7,9 @@ import { maxAheadUs } from '../check/window.ts';
  * KEYS: the claim's record, if it has one, then its windows, then the subject's boost (src/redis/boost-script.ts), if it
  * may have one; all with the same hash tag of 22 characters.
  * ARGV: not-after (microseconds of server time; a claim that runs later charges nothing), the record's time
- * to live (ms; 0: the claim has no record), then for each window its length (microseconds), the units asked
+ * to live (ms; 0: the claim has no record), its header (empty: no reservation), then for each window its length (microseconds), the units asked
  * for (0 looks only) and the limit (-1: counts, never denies; -1 - limit: a shadow limit, see Demand); at the end,
- * if it is to be charged ahead, by how much (microseconds; see claimWindows; else 0), and if it is a reservation, its header.
+ * if it is to be charged ahead, by how much (microseconds; see claimWindows).
  *
  * Reply: status, server time (microseconds), microseconds until the claim fits (-1: never) or, once it was
  * charged, those that it was charged ahead, then for each
@@ -56,7 +56,8 @@ if now > tonumber(ARGV[1]) then return {-1, now, 0} end
 local pack, unpackStruct, floor, ceil, sub = struct.pack, struct.unpack, math.floor, math.ceil, string.sub
 local recordTtl = ARGV[2]
 local first = recordTtl == '0' and 0 or 1
-local count = floor((#ARGV - 2) / 3)
+local header = ARGV[3]
+local count = floor((#ARGV - 3) / 3)
 local stored = redis.call('MGET', unpack(KEYS))
 local repeated = first == 1 and stored[1]
 local format = repeated and string.byte(repeated)
@@ -74,7 +75,7 @@ local lengths, epochs, totals, stamps, newests, froms = {}, {}, {}, {}, {}, {}
 local begun
 local denied, leftOut, fits = takenBack, false, 0
 for i = 1, count do
-  local length, units, limit = tonumber(ARGV[3 * i]), tonumber(ARGV[3 * i + 1]), tonumber(ARGV[3 * i + 2])
+  local length, units, limit = tonumber(ARGV[3 * i + 1]), tonumber(ARGV[3 * i + 2]), tonumber(ARGV[3 * i + 3])
   local key, value = KEYS[i + first], stored[i + first]
   local epoch, total, stamp, newest, size, from = now, 0, now, 0, 0, 34
   local isWindow = true
@@ -137,8 +138,8 @@ if takenBack then fits = 0 end
 local status = repeated and 2 or (denied and 0 or (leftOut and 3 or 1))
 local charging = status == 1 or status == 3
 -- As of when it is charged.
-local at, ahead, header = now, tonumber(ARGV[3 * count + 3] or 0), ARGV[3 * count + 4] or ''
-if ahead > 0 and charging then
+local at, ahead = now, tonumber(ARGV[3 * count + 4])
+if ahead and charging then
   at = now + math.min(ahead, ${maxAheadUs})
   for i = 1, count do
     local slotLength = lengths[i] / 20
@@ -150,8 +151,8 @@ local reply = {status, now, fits}
 local record = charging and first == 1 and pack('<BB', 1, #header) .. header
 for i = 1, count do
   local length, total, stamp = lengths[i], totals[i], stamps[i]
-  local units, slot = charging and tonumber(ARGV[3 * i + 1]) or 0, 0
-  local isLeftOut = status == 3 and tonumber(ARGV[3 * i + 2]) < -1
+  local units, slot = charging and tonumber(ARGV[3 * i + 2]) or 0, 0
+  local isLeftOut = status == 3 and tonumber(ARGV[3 * i + 3]) < -1
   if isLeftOut then units = 0 end
   if units > 0 or (begun and begun[i]) then
     local key, value, newest, slotLength = KEYS[i + first], stored[i + first], newests[i], length / 20

@@ -116,17 +116,29 @@ describe('a check', () => {
           givenBack += 1;
         },
       };
+      let takenBack = 0;
+      const reservation = {
+        id: 'c.d',
+        tokens: { tokens: 30, inputTokens: 10, outputTokens: 20 },
+        giveBack() {
+          takenBack += 1;
+        },
+      };
       const { check } = setUp({
         checkPresence: () => (isLimited ? answer : principal),
         checkLimit() {
           isLimited = true;
-          return { windows: [], slot };
+          return { windows: [], slot, reservation };
         },
       });
       const outcome = await Promise.resolve(check(checkInput())).catch(() => undefined);
-      expect(givenBack).toBe(given);
-      if (given === 0) expect(outcome).toMatchObject({ denied: false, slotId: 'a.b' });
-      else expect(outcome ?? {}).not.toHaveProperty('slotId');
+      expect([givenBack, takenBack]).toEqual([given, given]);
+      if (given === 0) {
+        expect(outcome).toMatchObject({ slotId: 'a.b', reservation: { id: 'c.d', tokens: 30 } });
+      } else {
+        expect(outcome ?? {}).not.toHaveProperty('slotId');
+        expect(outcome ?? {}).not.toHaveProperty('reservation');
+      }
     }
   });
 

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { createCheckLimit, type Claim, type Consume } from '../../src/check/limit.ts';
 import { createMemoryCounters } from '../../src/check/memory-consume.ts';
-import { isDenied } from '../../src/check/outcome.ts';
+import type { MetadataScalar } from '../../src/check/check-input.ts';
+import { type Denied, isDenied } from '../../src/check/outcome.ts';
 import { rateLimitHeaders } from '../../src/check/rate-limit-headers.ts';
 import type { Settlement } from '../../src/check/settlement.ts';
 import { DependencyError } from '../../src/dependency-error.ts';
@@ -62,17 +63,21 @@ function start(text = document, wrap: (consume: Consume) => Consume = (consume) 
   const ask = (
     subject: string,
     model = 'llm/llama',
-    more: { groups?: readonly string[]; id?: string } = {},
+    more: {
+      groups?: readonly string[];
+      id?: string;
+      metadata?: Readonly<Record<string, MetadataScalar>>;
+    } = {},
   ) => {
     const [namespace = '', name = ''] = model.split('/');
-    const { groups = [], id = '' } = more;
+    const { groups = [], id = '', metadata = {} } = more;
     return check({
       principal: { username: subject, uid: '', groups, extra: {} },
       subject,
       tier: policy.tiers[0] ?? expect.fail('no tier'),
       model: { namespace, name, id: model },
       id,
-      input: checkInput(),
+      input: checkInput({ metadata }),
       deadlineAtMs: clock.now() + 1000,
     });
   };
@@ -89,6 +94,91 @@ function start(text = document, wrap: (consume: Consume) => Consume = (consume) 
     },
   };
 }
+
+const budgets = `
+tiers:
+- name: free
+  groups: [f]
+  reserve: {promptTokens: 100, maxTokens: 200}
+  streamWithoutUsage: deny
+  limits:
+    requests: [{limit: 100, window: 2m}]
+    tokens: [{limit: 1000, window: 2m}]
+    models:
+      "llm/big-*": {weight: 3}
+    shared: {by: "group:team-*", outputTokens: [{limit: 500, window: 1d}]}
+`;
+
+describe('token budgets', () => {
+  it('are charged what a request asks for, or what the tier says', () => {
+    const { ask } = start(budgets);
+    expect(ask('alice', 'llm/a')).toMatchObject({
+      windows: [{ remaining: 99 }, { remaining: 700 }],
+      reservation: { tokens: { tokens: 300, inputTokens: 100, outputTokens: 200 } },
+    });
+    expect(ask('alice', 'llm/a', { metadata: { max_tokens: 50 } })).toMatchObject({
+      windows: [{ remaining: 98 }, { remaining: 550 }],
+    });
+    expect(ask('alice', 'llm/big-one', { metadata: { max_tokens: 50 } })).toMatchObject({
+      windows: [{ remaining: 95 }, { remaining: 100 }],
+      reservation: { tokens: { tokens: 150 } },
+    });
+  });
+
+  it('deny in words of their own, with the time at which the request fits', () => {
+    const { ask, clock } = start(budgets);
+    ask('alice', 'llm/a', { metadata: { max_tokens: 800 } });
+    clock.advance(20_000);
+    const denial = ask('alice', 'llm/a');
+    expect(denial).toMatchObject({ reason: 'tokens_exceeded', retryAfterMs: 100_000 });
+    expect(Object.fromEntries(rateLimitHeaders((denial as Denied).windows ?? []))).toMatchObject({
+      'x-ratelimit-remaining-requests': '99',
+      'x-ratelimit-limit-tokens': '1000',
+      'x-ratelimit-remaining-tokens': '100',
+    });
+  });
+
+  it('say so of a request that no waiting helps', () => {
+    const { ask } = start(budgets);
+    const denial = ask('alice', 'llm/a', { metadata: { max_tokens: 1000 } });
+    expect(denial).toMatchObject({
+      reason: 'tokens_exceeded',
+      detail: expect.stringContaining('max_tokens'),
+    });
+    expect(denial).not.toHaveProperty('retryAfterMs');
+  });
+
+  it('are those of a team too, all or nothing, and one id leads to both', async () => {
+    const { ask, passed, settlements } = start(budgets);
+    const groups = ['team-a'];
+    expect(passed(5, 'alice', 'llm/a', { groups })).toBe(2);
+    expect(ask('bob', 'llm/a', { groups })).toMatchObject({ reason: 'tokens_exceeded' });
+    expect(settlements.map(({ used }) => used)).toEqual(['nothing', 'nothing', 'nothing', 'nothing']);
+    expect(passed(5, 'bob', 'llm/a')).toBe(3);
+  });
+
+  it('refuse a stream that will not say what it used, where the tier says so, and charge nothing', () => {
+    const { ask, claims } = start(budgets);
+    expect(ask('alice', 'llm/a', { metadata: { stream: true } })).toMatchObject({ reason: 'usage_required' });
+    expect(claims).toEqual([]);
+    expect(ask('alice', 'llm/a', { metadata: { stream: true, include_usage: true } })).toMatchObject({
+      windows: [{}, {}],
+    });
+    const lax = start(budgets.replace('streamWithoutUsage: deny', ''));
+    expect(lax.ask('alice', 'llm/a', { metadata: { stream: true } })).toMatchObject({ windows: [{}, {}] });
+  });
+
+  it('ask nothing of requests where no tokens are limited', () => {
+    const { ask, claims } = start();
+    expect(ask('alice', 'llm/other', { metadata: { stream: true } })).not.toHaveProperty('reservation');
+    expect(claims[0]?.reservation).toBeUndefined();
+  });
+
+  it('have nothing reserved where nobody counted', () => {
+    const { ask } = start(budgets, () => () => ({ admitted: true, windows: [], retryAfterMs: undefined }));
+    expect(ask('alice', 'llm/a')).toEqual({ windows: [] });
+  });
+});
 
 describe('limits of a tier', () => {
   it('hold for all models together, at what a request for each weighs', () => {

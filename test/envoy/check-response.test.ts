@@ -85,6 +85,14 @@ describe('an allowed CheckResponse', () => {
     expect(removed([])).not.toContain('x-maas-future');
   });
 
+  it('tells the model and Envoy of the tokens that are reserved, over what the client said', () => {
+    const told = decoded({ ...sampleAllowed, reservation: { id: 'a.b', tokens: 1100 } });
+    expect(told.dynamic_metadata).toMatchObject({ reservation_id: 'a.b', reserved_tokens: 1100 });
+    expect(JSON.stringify(told.ok_response?.headers)).toContain('"x-tiergate-reservation","value":"a.b"');
+    expect(told.ok_response?.headers_to_remove).not.toContain('x-tiergate-reservation');
+    expect(decoded(sampleAllowed).ok_response?.headers_to_remove).toContain('x-tiergate-reservation');
+  });
+
   it('leaves the token on public paths, and takes everything else that looks like an identity', () => {
     expect(decoded({ ...sampleAllowed, slotId: 'a.b' }).dynamic_metadata).toMatchObject({ slot_id: 'a.b' });
     const { ok_response: ok, dynamic_metadata } = decoded({ denied: false, kind: 'public', windows: [] });

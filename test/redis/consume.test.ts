@@ -60,7 +60,7 @@ describe('a claim on Redis', () => {
     ]);
     expect(JSON.stringify(call)).not.toContain('alice');
     // A shadow limit of 20 goes out as -21: charged within it, and never in the way.
-    expect(call?.args.slice(1)).toEqual(['15000', '60000000', '1', '20', '3600000000', '1', '-21']);
+    expect(call?.args.slice(1)).toEqual(['15000', '', '60000000', '1', '20', '3600000000', '1', '-21']);
   });
 
   it('has no record without an id, nor when it only looks', async () => {

@@ -51,7 +51,7 @@ async function callScript({
 }: Call): Promise<readonly number[]> {
   const keys = windows.map(({ lengthUs }, index) => `tg:{${tag}}:w:${index}:requests:${lengthUs / 1000}`);
   if (id > 0) keys.unshift(`tg:{${tag}}:r:${id}`);
-  const args = [farFutureUs, id > 0 ? '15000' : '0'];
+  const args = [farFutureUs, id > 0 ? '15000' : '0', ''];
   for (const { lengthUs, units, limit } of windows) args.push(`${lengthUs}`, `${units}`, `${limit ?? -1}`);
   return (await redis.eval(
     script,
@@ -144,7 +144,7 @@ const mutants: Readonly<Record<string, readonly [string, string]>> = {
   'a shadow window that denies': ['limit >= 0 and total', 'total'],
   'a slot of one unit lost': ['and newest > 0', 'and newest > 1'],
   'Retry-After of the newest slot': ['at = slotStamp + length', 'at = at'],
-  'charged though denied': ['local units = charging and', 'local units ='],
+  'charged though denied': ['local units, slot = charging and', 'local units, slot ='],
   'released slots kept': ['sub(value, froms[i])', 'sub(value, 34)'],
   'numbers kept to 14 digits': [
     'total, stamp, newest + units',
@@ -241,7 +241,7 @@ function callServerScript(
   { notAfterUs = farFutureUs, units = 1 } = {},
 ): Promise<readonly number[]> {
   const key = `tg:{${tag}}:w:0:requests:${windowMs}`;
-  const args = [notAfterUs, '0', String(windowMs * 1000), String(units), '5'];
+  const args = [notAfterUs, '0', '', String(windowMs * 1000), String(units), '5'];
   return redis.eval(reserveScript, 1, key, ...args) as Promise<readonly number[]>;
 }
 
@@ -254,8 +254,8 @@ interface ChargedWindow {
 
 function readRecord(record: Buffer): readonly ChargedWindow[] {
   const charged: ChargedWindow[] = [];
-  expect(record[0]).toBe(1);
-  for (let at = 1; at < record.length; ) {
+  expect([...record.subarray(0, 2)]).toEqual([1, 0]);
+  for (let at = 2; at < record.length; ) {
     const nameEnd = at + 26 + record.readUInt16LE(at);
     charged.push({
       name: record.toString('utf8', at + 26, nameEnd),
