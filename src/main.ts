@@ -55,6 +55,10 @@ const commands: Readonly<Record<string, Command>> = {
     summary: 'whether a request would pass, and why',
     load: async () => (await import('./programs/explain.ts')).explain,
   },
+  simulate: {
+    summary: 'who would have been denied by a policy document, by the decision log of the past',
+    load: async () => (await import('./programs/simulate.ts')).simulate,
+  },
   'check-config': {
     options: 'FILE',
     summary: 'every mistake of a process file at once',

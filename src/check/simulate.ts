@@ -18,8 +18,6 @@ import { createAssignTier } from './tier.ts';
 /** One line of a decision log, as far as limits go. */
 export interface LoggedDecision {
   readonly atMs: number;
-  /** Envoy's stream id; empty if there is none. */
-  readonly id: string;
   /** Why it was denied; absent where it passed. */
   readonly reason?: string;
   readonly subject?: string;
@@ -95,10 +93,10 @@ export function createSimulation({ policy, groupsOf }: SimulationOptions): Runni
     return isDenied(tier) ? undefined : tier;
   }
 
-  function claim(parts: readonly ClaimPart[], requests: number, id: string): PartsDecision {
+  function claim(parts: readonly ClaimPart[], requests: number): PartsDecision {
     const decision = claimParts({
       parts: scaled(parts, requests),
-      id,
+      id: '',
       deadlineAtMs: Number.POSITIVE_INFINITY,
       onStoreUnavailable: undefined,
     });
@@ -107,9 +105,9 @@ export function createSimulation({ policy, groupsOf }: SimulationOptions): Runni
   }
 
   /** How many of so many requests at once are denied. */
-  function decide(parts: readonly ClaimPart[], { weight, id }: LoggedDecision, tier: Tier): number {
+  function decide(parts: readonly ClaimPart[], { weight }: LoggedDecision, tier: Tier): number {
     if (parts.length === 0) return 0;
-    const decision = claim(parts, weight, id);
+    const decision = claim(parts, weight);
     if (decision.admitted) return 0;
     const charges = parts.flatMap((part) => part.charges);
     let room = weight;
@@ -121,7 +119,7 @@ export function createSimulation({ policy, groupsOf }: SimulationOptions): Runni
       room = fits;
       binding = window;
     }
-    if (room > 0) claim(parts, room, id);
+    if (room > 0) claim(parts, room);
     const denied = weight - room;
     if (binding !== undefined) {
       const counted = limits.get(binding) ?? { tier: tier.name, denied: 0 };

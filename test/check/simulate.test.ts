@@ -23,7 +23,6 @@ const startMs = Date.parse('2026-11-22T10:00:00Z');
 function passed(atMs: number, more: Partial<LoggedDecision> = {}): LoggedDecision {
   return {
     atMs: startMs + atMs,
-    id: '',
     subject: 'bob',
     tier: 'free',
     model: 'llm/llama',
