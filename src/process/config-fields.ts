@@ -106,6 +106,12 @@ export const headerName = text('the name of a header', /^[A-Za-z0-9!#$%&'*+\-.^_
   name.toLowerCase(),
 );
 
+/** Of a `Host` header, without the port: a DNS name or an IPv4 address; lower-case from here on, as DNS compares. */
+export const hostName = text(
+  'a host name without a port',
+  /^[A-Za-z0-9]([-A-Za-z0-9.]{0,251}[A-Za-z0-9])?$/,
+).transform((name) => name.toLowerCase());
+
 /** A path that covers itself and what lies below it by whole segments; only what cannot be read in two ways. */
 export const pathPrefix = text(
   'a path such as /v1/models: no trailing slash, no query, no percent, no . or .. segment',

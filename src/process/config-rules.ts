@@ -1,6 +1,6 @@
 import type { ConfigSections } from './config-schema.ts';
 import type { KeyPath } from './config-text.ts';
-import { collides, formatListenAddress, type ListenAddress } from './listen-address.ts';
+import { collides, formatListenAddress, isLoopback, type ListenAddress } from './listen-address.ts';
 
 export type ReportMistake = (path: KeyPath, message: string) => void;
 
@@ -24,6 +24,7 @@ const rules: readonly Rule[] = [
   listenersDiffer,
   socketsHaveAPath,
   httpDoorCarriesTheModel,
+  consoleIsPrivate,
   oneModelSource,
   pathsAreOfOneKind,
   onePolicySource,
@@ -89,10 +90,20 @@ function workersCountTogether({ workers, limits, listeners }: ConfigSections, re
 
 function listenersDiffer({ listeners, issuer }: ConfigSections, report: ReportMistake): void {
   // By program: an authorizer and an issuer live in different pods and may use the same port.
-  // TODO(#11): `console` belongs here once it is bound; until then it takes no port.
-  const { grpc, http, ops } = listeners;
-  differ(['listeners'], { grpc, ...(http !== undefined && { http }), ops }, report);
+  const { grpc, http, ops, console } = listeners;
+  differ(
+    ['listeners'],
+    { grpc, ...(http !== undefined && { http }), ops, ...(console.enabled && { console }) },
+    report,
+  );
   differ(['issuer', 'listeners'], issuer.listeners, report);
+}
+
+/** What operators type there is their token of the cluster. */
+function consoleIsPrivate({ listeners: { console } }: ConfigSections, report: ReportMistake): void {
+  if (!console.enabled || console.tls !== undefined || isLoopback(console.address.host)) return;
+  const message = 'must be on loopback, or listeners.console.tls must be set: tokens of the cluster go there';
+  report(['listeners', 'console', 'address'], message);
 }
 
 function differ(

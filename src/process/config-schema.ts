@@ -5,6 +5,7 @@ import {
   filePath,
   flag,
   headerName,
+  hostName,
   label,
   listenAddress,
   listOf,
@@ -22,7 +23,7 @@ import { registrarSchema } from './registrar-config.ts';
 
 /**
  * The process file: one strict schema. A section turns its durations into numbers named `…Ms`; what concerns
- * several sections stands in config-rules.ts, what is typed but not built yet in not-built.ts. Every key is
+ * several sections stands in config-rules.ts. Every key is
  * described in docs/configuration.md (a test compares).
  */
 
@@ -48,7 +49,15 @@ const listeners = z
       })
       .optional(),
     ops: z.strictObject({ address: tcpAddress.prefault('0.0.0.0:9091') }).prefault({}),
-    console: z.strictObject({ address: tcpAddress.prefault('127.0.0.1:9093') }).prefault({}),
+    console: z
+      .strictObject({
+        enabled: flag().default(true),
+        address: tcpAddress.prefault('127.0.0.1:9093'),
+        hosts: listOf(hostName).default([]),
+        tls: z.strictObject({ cert: filePath, key: filePath }).optional(),
+        registrar: text("the URL of a registrar's ops port", /^https?:\/\/[^\s@/]+\/?$/).optional(),
+      })
+      .prefault({}),
   })
   .prefault({});
 

@@ -108,6 +108,7 @@ function configFrom(sections: ConfigSections, absolute: (path: string) => string
   const { listeners, identity, model, policy, kubernetes, issuer } = sections;
   const maybe = (path: string | undefined) => (path === undefined ? undefined : absolute(path));
   const { tls } = listeners.grpc;
+  const { tls: consoleTls } = listeners.console;
   return {
     ...sections,
     listeners: {
@@ -115,6 +116,10 @@ function configFrom(sections: ConfigSections, absolute: (path: string) => string
       grpc: {
         ...listeners.grpc,
         tls: tls && { cert: absolute(tls.cert), key: absolute(tls.key), clientCa: maybe(tls.clientCa) },
+      },
+      console: {
+        ...listeners.console,
+        tls: consoleTls && { cert: absolute(consoleTls.cert), key: absolute(consoleTls.key) },
       },
     },
     identity: { ...identity, audience: identity.audience ?? defaultAudience(sections.instance) },

@@ -3,7 +3,6 @@ import { checkRules } from './config-rules.ts';
 import { type ConfigSections, configSchema } from './config-schema.ts';
 import { type ConfigMistake, type ConfigText, formatKeyPath, type KeyPath } from './config-text.ts';
 import { nearestWord } from './nearest-word.ts';
-import { checkBuilt } from './not-built.ts';
 import { keysAt } from './schema-keys.ts';
 
 export type ValidatedConfig =
@@ -16,7 +15,7 @@ interface Finding {
 }
 
 /**
- * Schema, then rules between keys, then what is not built yet; all mistakes at once. A value that the schema
+ * Schema, then rules between keys; all mistakes at once. A value that the schema
  * refuses is taken out, as if its key were not there, so that the rules can still judge the rest.
  */
 export function validateConfig({ content, lineOf }: ConfigText): ValidatedConfig {
@@ -35,7 +34,6 @@ export function validateConfig({ content, lineOf }: ConfigText): ValidatedConfig
     if (!found.some((earlier) => overlaps(earlier.path, path))) found.push({ path, message });
   };
   checkRules(parsed.data, report);
-  checkBuilt(parsed.data, configSchema.parse({}), report);
   if (found.length === 0) return { valid: true, sections: parsed.data };
   const mistakes = found.map(({ path, message }): ConfigMistake => {
     const line = lineOf(path);

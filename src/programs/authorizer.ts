@@ -6,10 +6,9 @@ import type { FollowElsewhere } from '../kubernetes/relay-news.ts';
 import { type Connection, loadConnection } from '../kubernetes/connection.ts';
 import { createSignatureVerifier, type SignatureVerifier } from '../kubernetes/jwks.ts';
 import type { Policy } from '../policy/policy.ts';
-import { createDecisionLog } from '../process/decision-log.ts';
 import { formatListenAddress } from '../process/listen-address.ts';
 import { createMetrics, type Metrics } from '../process/metrics.ts';
-import { createTokenMetrics, type TokenMetrics } from '../process/token-metrics.ts';
+import { createTokenMetrics } from '../process/token-metrics.ts';
 import { createTransportMetrics } from '../process/transport-metrics.ts';
 import { createUsageLog } from '../process/usage-log.ts';
 import { workerNumber } from '../process/workers.ts';
@@ -22,7 +21,9 @@ import { kubeconfigOf } from './load-policy.ts';
 import { createPolicyInForce, type PolicySource } from './policy-in-force.ts';
 import { preflight } from './preflight.ts';
 import type { Program } from './program.ts';
+import { createRecordOutcome, type RecordOutcome } from './record-outcome.ts';
 import { startAccounts } from './start-accounts.ts';
+import { startConsole } from './start-console.ts';
 import { type RbacPart, startDeniedList, startRbac } from './start-protection.ts';
 import { createHttpDoor } from './http-door.ts';
 import { packageVersion, runServer, type ServerContext } from './run-server.ts';
@@ -34,7 +35,7 @@ export const authorizer: Program = (args, io) =>
   runServer(
     {
       name: 'authorizer',
-      preflight: (config) => preflight(config, config.listeners.grpc),
+      preflight: (config) => preflight(config, config.listeners),
       stopTimeoutMs: workerNumber() === undefined ? stopTimeoutMs : workerStopTimeoutMs,
       async start(context) {
         const { config } = context;
@@ -66,6 +67,8 @@ export interface AuthorizerSources {
 }
 
 export interface RunningAuthorizer {
+  /** Of the operators' page; undefined where there is none. */
+  readonly consoleUrl: string | undefined;
   /** Of the gRPC door, with the port that it got. */
   readonly grpcAddress: string;
   /** Of the HTTP door, where there is one. */
@@ -146,10 +149,18 @@ export async function startAuthorizer(
     },
     log: context.log,
   });
+  const console = await startConsole(context, {
+    client,
+    policy: policy.current,
+    policySource: sources.policy && 'what this program brings along',
+    counters,
+    metrics,
+    health,
+  });
+  const recordOutcome = createRecordOutcome({ context, metrics, tokenMetrics, console });
   const tracedCheck = tracing?.traced(check) ?? check;
-  const doorMetrics = { ...metrics, ...tokenMetrics };
-  const server = createDoor(tracedCheck, transport.services, context, doorMetrics);
-  const httpDoor = createHttpDoor(tracedCheck, context, doorMetrics);
+  const server = createDoor(tracedCheck, transport.services, context, recordOutcome('grpc'));
+  const httpDoor = createHttpDoor(tracedCheck, context, recordOutcome('http'));
   /** At the same time: the delay of one is not to come after that of the other. */
   async function stopDoors(signal: AbortSignal): Promise<void> {
     health.stopping();
@@ -178,17 +189,16 @@ export async function startAuthorizer(
   await Promise.all([...syncs, refreshKeys(keys, health), adviseAboutAudience(client, context)]);
   lifecycle.signal.throwIfAborted();
   server.setServing(true);
-  return { grpcAddress, httpAddress, opsUrl, client, counters, policy };
+  return { consoleUrl: console.url, grpcAddress, httpAddress, opsUrl, client, counters, policy };
 }
 
 function createDoor(
   check: Check,
   services: readonly GrpcService[],
   { config, log }: ServerContext,
-  metrics: Metrics & TokenMetrics,
+  recordOutcome: RecordOutcome,
 ): EnvoyServer {
   const { address, socket, tls } = config.listeners.grpc;
-  const logDecision = createDecisionLog({ mode: config.log.decisions, log, random: Math.random });
   return createEnvoyServer({
     address: formatListenAddress(address),
     socketAccess: socket,
@@ -198,11 +208,7 @@ function createDoor(
     headers: [...headersRead(config), ...(config.tracing === undefined ? [] : traceHeaders)],
     credentialHeaders: config.credential.headers,
     realm: config.instance,
-    recordOutcome(outcome, input, durationMs) {
-      metrics.observeOutcome('grpc', outcome, durationMs / 1000);
-      metrics.observeReserved(outcome);
-      logDecision(outcome, input ?? unreadRequest, durationMs);
-    },
+    recordOutcome,
     onError: (error, fault) => log.error('server_fault', { fault, error }),
   });
 }
@@ -221,8 +227,6 @@ function tracedCounters(counters: Counters, tracing: Tracing | undefined): Count
   if (tracing === undefined) return counters;
   return { ...counters, consume: (claim) => tracing.span('redis', () => counters.consume(claim)) };
 }
-
-const unreadRequest = { id: '', method: '' };
 
 async function refreshKeys(keys: SignatureVerifier | undefined, health: AuthorizerHealth): Promise<void> {
   await keys?.refresh();

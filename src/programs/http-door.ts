@@ -1,11 +1,9 @@
 import type { Check } from '../check/check.ts';
 import { createCheckDoor, type CheckDoor } from '../http/check-door/server.ts';
 import { checkDoorProfiles } from '../http/check-door/profiles.ts';
-import { createDecisionLog } from '../process/decision-log.ts';
 import { formatListenAddress } from '../process/listen-address.ts';
-import type { Metrics } from '../process/metrics.ts';
-import type { TokenMetrics } from '../process/token-metrics.ts';
 import { traceHeaders } from '../process/tracing.ts';
+import type { RecordOutcome } from './record-outcome.ts';
 import type { ServerContext } from './run-server.ts';
 import { headersRead } from './wire-check.ts';
 
@@ -16,11 +14,10 @@ const untrustedEveryMs = 60_000;
 export function createHttpDoor(
   check: Check,
   { config, log }: ServerContext,
-  metrics: Metrics & TokenMetrics,
+  recordOutcome: RecordOutcome,
 ): CheckDoor | undefined {
   const { http } = config.listeners;
   if (http === undefined) return undefined;
-  const logDecision = createDecisionLog({ mode: config.log.decisions, log, random: Math.random });
   let saidAtMs = Number.NEGATIVE_INFINITY;
 
   /** The client's 400 says nothing to the operator whose mistake it is. */
@@ -40,14 +37,8 @@ export function createHttpDoor(
     headers: [...headersRead(config), ...(config.tracing === undefined ? [] : traceHeaders)],
     credentialHeaders: config.credential.headers,
     realm: config.instance,
-    recordOutcome(outcome, input, durationMs) {
-      metrics.observeOutcome('http', outcome, durationMs / 1000);
-      metrics.observeReserved(outcome);
-      logDecision(outcome, input ?? unreadRequest, durationMs);
-    },
+    recordOutcome,
     onUntrusted: tellUntrusted,
     onError: (error, fault) => log.error('server_fault', { door: 'http', fault, error }),
   });
 }
-
-const unreadRequest = { id: '', method: '' };

@@ -11,12 +11,12 @@ type NamedFiles = Readonly<Record<string, string | undefined>>;
 
 /**
  * What the process file names besides itself: kubeconfig, policy document, keys, certificates. Every mistake at
- * once, a line each, none with what a file holds. Nothing is started and nobody is asked. `door` is the gRPC one of
- * whoever binds it: another program may not even have its files.
+ * once, a line each, none with what a file holds. Nothing is started and nobody is asked. `grpc` is the door of
+ * whoever binds it, and `console` the operators' page: another program may not even have their files.
  */
 export async function preflight(
   config: Config,
-  door?: Config['listeners']['grpc'],
+  { grpc, console }: Partial<Pick<Config['listeners'], 'grpc' | 'console'>> = {},
 ): Promise<readonly string[]> {
   const { redis } = config;
   const { source } = config.policy;
@@ -45,7 +45,8 @@ export async function preflight(
   }
   const { ca, cert, key } = redis?.tls ?? {};
   await lookAtTls('redis.tls', { ca, cert, key }, look);
-  await lookAtTls('listeners.grpc.tls', { ...door?.tls }, look);
+  await lookAtTls('listeners.grpc.tls', { ...grpc?.tls }, look);
+  if (console?.enabled === true) await lookAtTls('listeners.console.tls', { ...console.tls }, look);
   return mistakes;
 }
 

@@ -97,14 +97,14 @@ export function exitCodeOf(error: unknown, io: ProgramIo): number {
 }
 
 /** What Node says of an address that can not be listened on. */
-interface ListenFault extends Error {
+export interface ListenFault extends Error {
   readonly code: string;
   readonly address: string;
   /** Absent, or negative, where the address is the path of a socket. */
   readonly port?: number;
 }
 
-function isListenFault(error: unknown): error is ListenFault {
+export function isListenFault(error: unknown): error is ListenFault {
   return (
     error instanceof Error &&
     'syscall' in error &&
@@ -123,7 +123,7 @@ const listenFaults: Readonly<Record<string, string>> = {
   EPERM: 'can not be given its mode or owner: only root can give a socket to another user or a foreign group',
 };
 
-function listenWords({ code, address, port = -1 }: ListenFault): string {
+export function listenWords({ code, address, port = -1 }: ListenFault): string {
   const where = port < 0 ? address : `${address.includes(':') ? `[${address}]` : address}:${port}`;
   return `${where} ${listenFaults[code] ?? `can not be listened on (${code})`}`;
 }

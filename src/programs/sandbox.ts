@@ -71,10 +71,9 @@ interface SandboxOptions {
   readonly gatewayPort: number;
   readonly grpcPort: number;
   readonly httpPort: number;
+  readonly consolePort: number;
   readonly useEnvoy: boolean;
   readonly policyFile: string | undefined;
-  /** Flags whose listener is still to be built. */
-  readonly notBound: readonly string[];
 }
 
 function readOptions(args: readonly string[]): SandboxOptions {
@@ -84,7 +83,7 @@ function readOptions(args: readonly string[]): SandboxOptions {
       'gateway-port': { type: 'string', default: '8000' },
       'grpc-port': { type: 'string', default: '9090' },
       'http-port': { type: 'string', default: '9092' },
-      'console-port': { type: 'string' },
+      'console-port': { type: 'string', default: '8001' },
       'no-envoy': { type: 'boolean', default: false },
       policy: { type: 'string' },
     },
@@ -93,12 +92,9 @@ function readOptions(args: readonly string[]): SandboxOptions {
     gatewayPort: portOf('gateway-port', values['gateway-port']),
     grpcPort: portOf('grpc-port', values['grpc-port']),
     httpPort: portOf('http-port', values['http-port']),
+    consolePort: portOf('console-port', values['console-port']),
     useEnvoy: !values['no-envoy'],
     policyFile: values.policy,
-    notBound: (['console-port'] as const).filter((flag) => {
-      const value = values[flag];
-      return value !== undefined && portOf(flag, value) >= 0;
-    }),
   };
 }
 
@@ -111,9 +107,13 @@ function portOf(flag: string, text: string): number {
 }
 
 /** As an installation has it, but for the ports, and counters in memory. */
-function configText({ grpcPort, httpPort }: SandboxOptions): string {
+function configText({ grpcPort, httpPort, consolePort }: SandboxOptions): string {
   return `
-listeners: {grpc: {address: "127.0.0.1:${grpcPort}"}, http: {address: "127.0.0.1:${httpPort}"}, ops: {address: "127.0.0.1:0"}}
+listeners:
+  grpc: {address: "127.0.0.1:${grpcPort}"}
+  http: {address: "127.0.0.1:${httpPort}"}
+  ops: {address: "127.0.0.1:0"}
+  console: {address: "127.0.0.1:${consolePort}"}
 limits: {store: memory}
 check: {deadline: 800ms}
 issuer: {listeners: {http: {address: "127.0.0.1:0"}, ops: {address: "127.0.0.1:0"}}}
@@ -181,6 +181,7 @@ async function start(
       grpcAddress: authorizer.grpcAddress,
       httpAddress: authorizer.httpAddress ?? '',
       opsUrl: authorizer.opsUrl,
+      consoleUrl: authorizer.consoleUrl,
       kubernetesUrl,
       expiredToken: await issueExpiredToken(api, {
         instance: config.instance,
@@ -190,9 +191,9 @@ async function start(
       policy,
       notes: [
         ...policy.warnings,
-        ...options.notBound.map(
-          (flag) => `--${flag} is accepted; its listener is not built yet and not bound`,
-        ),
+        ...(authorizer.consoleUrl === undefined
+          ? [`the console is not there: port ${options.consolePort} is taken; --console-port chooses another`]
+          : []),
       ],
     }),
   );

@@ -151,7 +151,12 @@ export function createTokenApi(options: TokenApiOptions): TokenApi {
   };
 }
 
-function createReviewCaller({ client, audience, clusterAudience }: TokenApiOptions): ReviewCaller {
+/** Whose a token is, by both audiences: the cluster's own, and that of access tokens. */
+export function createReviewCaller({
+  client,
+  audience,
+  clusterAudience,
+}: Pick<TokenApiOptions, 'client' | 'audience' | 'clusterAudience'>): ReviewCaller {
   const reviewToken = createReviewToken({ client });
   return async (token) => {
     const reviewed = await reviewToken(token, [clusterAudience, audience]);

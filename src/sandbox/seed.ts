@@ -14,16 +14,19 @@ export interface SandboxUser {
 /** Whom the lines to paste are about: in no group, and so of the tier of everybody. */
 export const bob: SandboxUser = { token: 'sandbox-bob', username: 'bob@example.com', groups: [] };
 
+/** Who may log in to the console, manage others' tokens, and boost. */
+export const admin: SandboxUser = {
+  token: 'sandbox-admin',
+  username: 'admin@example.com',
+  groups: ['tiergate-admins'],
+  words: 'may administer',
+};
+
 export const sandboxUsers: readonly SandboxUser[] = [
   { token: 'sandbox-alice', username: 'alice@example.com', groups: ['tier-premium-users'] },
   bob,
   { token: 'sandbox-carol', username: 'carol@example.com', groups: ['tier-enterprise-users'] },
-  {
-    token: 'sandbox-admin',
-    username: 'admin@example.com',
-    groups: ['tiergate-admins'],
-    words: 'may administer',
-  },
+  admin,
 ];
 
 /** The policy document of the sandbox, in the shape of an existing `tier-to-group-mapping`. */

@@ -2,7 +2,7 @@ import { createAssignTier } from '../check/tier.ts';
 import { isDenied } from '../check/outcome.ts';
 import { formatDuration } from '../duration.ts';
 import type { Policy, Tier, WindowLimit } from '../policy/policy.ts';
-import { bob, largeModel, modelNamespace, type SandboxUser, sandboxUsers } from './seed.ts';
+import { admin, bob, largeModel, modelNamespace, type SandboxUser, sandboxUsers } from './seed.ts';
 
 export interface StartTextOptions {
   readonly gatewayUrl: string;
@@ -11,6 +11,8 @@ export interface StartTextOptions {
   readonly grpcAddress: string;
   readonly httpAddress: string;
   readonly opsUrl: string;
+  /** Undefined where it could not listen; a note says so. */
+  readonly consoleUrl: string | undefined;
   readonly kubernetesUrl: string;
   readonly expiredToken: string;
   readonly policy: Policy;
@@ -26,6 +28,7 @@ export function startText(options: StartTextOptions): string {
     grpcAddress,
     httpAddress,
     opsUrl,
+    consoleUrl,
     kubernetesUrl,
     expiredToken,
     policy,
@@ -36,6 +39,8 @@ export function startText(options: StartTextOptions): string {
     const standing = [tierWords(tierOf(user)), ...(user.words === undefined ? [] : [user.words])];
     return `  ${user.token.padEnd(14)} ${user.username} (${standing.join('; ')})`;
   });
+  const consoleLine =
+    consoleUrl === undefined ? [] : [`console     ${consoleUrl} (log in with the token ${admin.token})`];
   return `
 tiergate sandbox: everything on this machine, nothing kept.
 
@@ -44,7 +49,7 @@ tiergate sandbox: everything on this machine, nothing kept.
   authorizer  ${grpcAddress} (gRPC, ext_authz v3), http://${httpAddress} (the same over HTTP)
   probes      ${opsUrl}/readyz, ${opsUrl}/metrics
   cluster     ${kubernetesUrl} (embedded Kubernetes API)
-${notes.map((note) => `  note        ${note}\n`).join('')}
+${[...consoleLine, ...notes.map((note) => `note        ${note}`)].map((line) => `  ${line}\n`).join('')}
 Cluster tokens:
 ${users.join('\n')}
 

@@ -392,22 +392,22 @@ workers: x
     expect(mistakesOf(`${redis}workers: 2`)).toEqual([]);
   });
 
-  const notBuilt: readonly (readonly [text: string, key: string])[] = [
-    ['listeners: {console: {address: "0.0.0.0:1"}}', 'listeners.console'],
-  ];
-
-  test.each(notBuilt)('%s is refused in words, since it is not built yet', (text, key) => {
-    const mistakes = mistakesOf(`${redis}${text}`);
+  test('the console listens on loopback, or by TLS', () => {
+    const mistakes = mistakesOf(`${redis}listeners: {console: {address: "0.0.0.0:1"}}`);
     expect(mistakes).toHaveLength(1);
-    expect(mistakes[0]).toMatch(`${key}@2: is not built yet: `);
+    expect(mistakes[0]).toMatch('listeners.console.address@2: must be on loopback, or ');
+    const fine = [
+      '{address: "[::1]:1"}',
+      '{address: "0.0.0.0:1", tls: {cert: c, key: k}}',
+      '{address: "0.0.0.0:1", enabled: false}',
+    ];
+    for (const text of fine) expect(mistakesOf(`${redis}listeners: {console: ${text}}`)).toEqual([]);
   });
 
-  test('the default of what is not built yet may be written down, and what happens anyway may be asked for', () => {
-    const text = `${redis}workers: 1
-listeners: {console: {address: "127.0.0.1:9093"}}
-reviews: {timeout: 3s, queue: 1000}
-`;
-    expect(mistakesOf(text)).toEqual([]);
+  test('the console takes no port of another listener', () => {
+    const mistakes = mistakesOf(`${redis}listeners: {console: {address: "127.0.0.1:9091"}}`);
+    expect(mistakes).toHaveLength(1);
+    expect(mistakes[0]).toMatch('listeners.console.address@2: ');
   });
 });
 

@@ -3,10 +3,9 @@ import { describe, expect, test } from 'vitest';
 import { parse as parseYaml, stringify } from 'yaml';
 import { parseConfig } from '../../src/process/config.ts';
 import { configSchema } from '../../src/process/config-schema.ts';
-import { notBuilt } from '../../src/process/not-built.ts';
 import { leafKeys } from '../../src/process/schema-keys.ts';
 
-/** The reference must say what the schema does: the same keys, the same defaults, the same gaps. */
+/** The reference must say what the schema does: the same keys, the same defaults. */
 const reference = readFileSync(new URL('../../docs/configuration.md', import.meta.url), 'utf8');
 
 interface Row {
@@ -56,24 +55,6 @@ describe('docs/configuration.md', () => {
 
   test('a default that is another would be noticed', () => {
     expect(parse({ ...base, identity: { ttl: '61s' } })).not.toEqual(parse(base));
-  });
-
-  test('says of each key that is not built yet that it is not', () => {
-    const [section = ''] = /## Not built yet\n([^#]*)/.exec(reference)?.slice(1) ?? [];
-    for (const { path } of notBuilt) {
-      const key = path.join('.');
-      expect(section).toContain(`\`${key}\``);
-      const about = rows.filter((row) => row.key === key || row.key.startsWith(`${key}.`));
-      expect(about.length, key).toBeGreaterThan(0);
-      for (const { meaning } of about) expect(meaning, key).toContain('**(not built yet');
-    }
-    const marked = rows.filter(({ meaning }) => meaning.includes('**(not built yet'));
-    for (const { key } of marked) {
-      expect(
-        notBuilt.some(({ path }) => `${key}.`.startsWith(`${path.join('.')}.`)),
-        key,
-      ).toBe(true);
-    }
   });
 
   test('shows files that are valid', () => {

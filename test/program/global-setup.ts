@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestProject } from 'vitest/node';
@@ -27,6 +27,7 @@ export function setup(project: TestProject): () => void {
       stdio: ['ignore', 'inherit', 'inherit'],
     },
   );
+  cpSync(join(root, 'src/console/page'), join(folder, 'dist/console/page'), { recursive: true });
   copyFileSync(join(root, 'package.json'), join(folder, 'package.json'));
   for (const name of ['node_modules', 'protos']) symlinkSync(join(root, name), join(folder, name));
   project.provide('programPath', join(folder, 'dist/main.js'));

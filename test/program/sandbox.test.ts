@@ -16,7 +16,7 @@ import {
 import { describeLinesToPaste } from './sandbox-lines.ts';
 
 /** Ports that nobody else has. */
-const free = ['--gateway-port', '0', '--grpc-port', '0', '--http-port', '0'];
+const free = ['--gateway-port', '0', '--grpc-port', '0', '--http-port', '0', '--console-port', '0'];
 
 /** In what time it ends when it is told to. */
 const stopMs = 2_000;
@@ -56,7 +56,7 @@ describe('a sandbox', () => {
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'tiergate-sandbox-test-'));
-    sandbox = await startSandbox('--no-envoy', '--console-port', '0');
+    sandbox = await startSandbox('--no-envoy');
   });
 
   afterAll(() => {
@@ -64,13 +64,15 @@ describe('a sandbox', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  it('says what it started, where, and which flags are still without effect', () => {
+  it('says what it started and where', () => {
     const text = sandbox.out();
     expect(text).toMatch(/^ {2}gateway {5}http:\/\/127\.0\.0\.1:[1-9]\d+ \(built in\)$/m);
-    expect(text).toMatch(/^ {2}authorizer {2}127\.0\.0\.1:[1-9]\d+ \(gRPC, ext_authz v3\)$/m);
-    for (const flag of ['--console-port']) {
-      expect(text).toContain(`note        ${flag} is accepted; its listener is not built yet and not bound`);
-    }
+    expect(text).toMatch(
+      /^ {2}authorizer {2}127\.0\.0\.1:[1-9]\d+ \(gRPC, ext_authz v3\), http:\/\/127\.0\.0\.1:[1-9]/m,
+    );
+    expect(text).toMatch(
+      /^ {2}console {5}http:\/\/127\.0\.0\.1:[1-9]\d+\/ \(log in with the token sandbox-admin\)$/m,
+    );
     expect(text).toContain('sandbox-alice  alice@example.com (premium: 20 requests per 2m)');
     expect(text).toContain('sandbox-bob    bob@example.com (free: 5 requests per 2m)');
     expect(text).toContain('sandbox-carol  carol@example.com (enterprise: 50 requests per 2m)');
@@ -87,7 +89,7 @@ describe('a sandbox', () => {
   it('listens on loopback only, and on what it says', () => {
     const addresses = listeningAddresses(sandbox.pid);
     expect(addresses.filter((address) => !address.startsWith('127.0.0.1:'))).toEqual([]);
-    for (const part of ['gateway', 'authorizer', 'probes', 'cluster']) {
+    for (const part of ['gateway', 'authorizer', 'probes', 'cluster', 'console']) {
       expect(addresses).toContain(`127.0.0.1:${portOf(sandbox.out(), part)}`);
     }
     expect(childrenOf(sandbox.pid)).toEqual([]);
