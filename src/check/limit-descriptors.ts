@@ -57,7 +57,7 @@ export type LimitDescriptors = (
 ) => Promise<readonly DescriptorVerdict[]>;
 
 /** The one domain whose descriptors are ours. */
-const ourDomain = 'tiergate';
+export const ourDomain = 'tiergate';
 
 /**
  * Entries → limits: `user` is the subject, `tier` a tier of the policy document, `model` (`namespace/name`) and `group` what

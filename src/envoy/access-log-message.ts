@@ -1,5 +1,6 @@
 import type { AccessLogEntry } from '../check/access-log-entry.ts';
 import type { MetadataScalar } from '../check/check-input.ts';
+import { grantedNamespace, usageNamespace } from './filter-metadata.ts';
 
 /** What proto-loader makes of a StreamAccessLogsMessage, as far as it is read here. */
 export interface StreamAccessLogsMessage {
@@ -30,11 +31,6 @@ interface Value {
   readonly kind?: string;
   readonly [field: string]: unknown;
 }
-
-/** The namespace that Envoy's ext_authz filter keeps our answer in. */
-const grantedNamespace = 'envoy.filters.http.ext_authz';
-/** The namespace that Envoy's other filters write for us. */
-const usageNamespace = 'tiergate';
 
 /**
  * Whether an entry tells the end of a request. Others come while it goes on, at its start, or about one of its attempts

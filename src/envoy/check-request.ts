@@ -1,6 +1,6 @@
 import type { CheckInput, MetadataScalar } from '../check/check-input.ts';
 import { type Denied, denied } from '../check/outcome.ts';
-import { filterMetadata, type MetadataDraft } from './filter-metadata.ts';
+import { filterMetadata, type MetadataDraft, usageNamespace } from './filter-metadata.ts';
 import { createHeaderNames, type HeaderNames } from './header-names.ts';
 import {
   createReader,
@@ -117,6 +117,7 @@ function createDraft(bytes: Buffer, names: HeaderNames, wanted: ReadonlySet<stri
     bytes,
     reader: createReader(bytes),
     entries: 0,
+    namespace: usageNamespace,
     names,
     wanted,
     headers: new Map(),

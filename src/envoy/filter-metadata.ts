@@ -1,15 +1,18 @@
 import type { MetadataScalar } from '../check/check-input.ts';
 import { enter, enterEntry, leave, readFields, readMessage, readText, skip, type Wire } from './wire.ts';
 
-/** What is read of Envoy's dynamic metadata. */
+/** What is read of Envoy's dynamic metadata: one namespace. */
 export interface MetadataDraft extends Wire {
+  readonly namespace: string;
   metadata: Map<string, MetadataScalar> | undefined;
 }
 
-/** The namespace of dynamic metadata that Envoy's filters write for us. */
-const ourNamespace = 'tiergate';
+/** The namespace that Envoy's filters write for us. */
+export const usageNamespace = 'tiergate';
+/** The namespace that Envoy's ext_authz filter keeps our answer in. */
+export const grantedNamespace = 'envoy.filters.http.ext_authz';
 
-/** The message `Metadata`: the scalars of our namespace, whichever filters wrote them. */
+/** The message `Metadata`: the scalars of the wanted namespace, whichever filters wrote them. */
 export function filterMetadata(draft: MetadataDraft, field: number): boolean {
   return field === 1 && readNamespace(draft);
 }
@@ -25,7 +28,7 @@ function readNamespace(draft: MetadataDraft): true {
     namespace = readText(draft);
     return true;
   });
-  if (namespace === ourNamespace) {
+  if (namespace === draft.namespace) {
     draft.metadata = new Map();
     // Once more, because nothing says that the key comes before the value.
     reader.pos = start;

@@ -6,18 +6,27 @@ import {
   type DescriptorFault,
   type DescriptorVerdict,
   type LimitDescriptors,
+  ourDomain,
 } from '../check/limit-descriptors.ts';
 import { type Denied, denied } from '../check/outcome.ts';
 import { bindingWindow, windowName } from '../check/rate-limit-headers.ts';
 import { mostUnits } from '../check/reservation.ts';
 import { isDependencyError } from '../dependency-error.ts';
+import type { RequestEnd } from '../settle/request-end.ts';
+import {
+  endFromDescriptors,
+  isSettlement,
+  type SettlementDescriptor,
+  type SettlementFault,
+} from '../settle/settlement-descriptors.ts';
 import type { IsBelieved } from './believed-peers.ts';
 import { loadService } from './load-service.ts';
 import type { GrpcService } from './server.ts';
 
 /**
  * How a call ended. `refused`: over limit, because a descriptor names no limit of ours. `invalid`: no domain or no
- * descriptors. `foreign`: not from a peer that is believed. `unavailable`: nobody could tell. `failed`: a bug.
+ * descriptors. `foreign`: not from a peer that is believed. `unavailable`: nobody could tell. `failed`: a bug. `settlement`: about the
+ * end of a request that has a reservation.
  */
 export type RateLimitResult =
   | 'ok'
@@ -26,10 +35,13 @@ export type RateLimitResult =
   | 'invalid'
   | 'foreign'
   | 'unavailable'
-  | 'failed';
+  | 'failed'
+  | 'settlement';
 
 export interface RateLimitServiceOptions {
   readonly limitDescriptors: LimitDescriptors;
+  /** Told of the ends of requests (`apply_on_stream_done`); nobody waits for what comes of it. Must not throw. */
+  readonly settle: (end: RequestEnd) => void;
   readonly isBelieved: IsBelieved;
   /** The longest a call may take, in milliseconds, if its own deadline is not earlier. */
   readonly deadlineMs: number;
@@ -37,7 +49,7 @@ export interface RateLimitServiceOptions {
   readonly now: () => number;
   readonly observe: (result: RateLimitResult, seconds: number) => void;
   /** Told of descriptors that name no limit: a mistake in a gateway's configuration. Must not throw. */
-  readonly onFault: (fault: DescriptorFault) => void;
+  readonly onFault: (fault: DescriptorFault | SettlementFault) => void;
   /** Told of bugs. Must not throw. */
   readonly onError: (error: unknown) => void;
 }
@@ -63,7 +75,17 @@ const maxDescriptors = 64;
 
 /** `envoy.service.ratelimit.v3.RateLimitService`, for gateways that speak it: docs/rate-limit-service.md. */
 export function createRateLimitService(options: RateLimitServiceOptions): GrpcService {
-  const { limitDescriptors, isBelieved, deadlineMs, now, observe, onFault, onError } = options;
+  const { limitDescriptors, settle, isBelieved, deadlineMs, now, observe, onFault, onError } = options;
+
+  function answerSettlement({ domain, descriptors }: RateLimitRequest) {
+    const end = domain === ourDomain ? endFromDescriptors(descriptors.map(readSettlement)) : 'domain_unknown';
+    const isRefused = typeof end === 'string';
+    if (isRefused) onFault(end);
+    else settle(end);
+    const code = isRefused ? 'OVER_LIMIT' : 'OK';
+    const result: RateLimitResult = isRefused ? 'refused' : 'settlement';
+    return { result, response: { overall_code: code, statuses: descriptors.map(() => ({ code })) } };
+  }
 
   async function answer(
     call: Call,
@@ -108,7 +130,9 @@ export function createRateLimitService(options: RateLimitServiceOptions): GrpcSe
       return;
     }
     try {
-      const { result, response } = await answer(call);
+      const { result, response } = isSettlement(call.request.descriptors)
+        ? answerSettlement(call.request)
+        : await answer(call);
       callback(null, response);
       done(result);
     } catch (error) {
@@ -152,6 +176,14 @@ function readDescriptor(request: RateLimitRequest) {
     entries,
     units: is_negative_hits ? 0 : Math.min(hits_addend?.value ?? Math.max(1, request.hits_addend), mostUnits),
   });
+}
+
+function readSettlement({
+  entries,
+  hits_addend,
+  is_negative_hits,
+}: RateLimitRequest['descriptors'][number]): SettlementDescriptor {
+  return { entries, units: hits_addend?.value, isRefund: is_negative_hits };
 }
 
 function deadlineOf(call: Call): number {

@@ -12,6 +12,14 @@ export interface TransportMetrics {
     readonly streams: () => number;
     readonly queued: () => number;
   }) => void;
+  readonly observeExternalProcessor: (event: string) => void;
+  /** The end of a request, told by a call or a stream, is lost. */
+  readonly settlementDropped: () => void;
+  readonly trackSettlements: (figures: {
+    readonly streams: () => number;
+    readonly heldBytes: () => number;
+    readonly queued: () => number;
+  }) => void;
   readonly observeSlot: (tier: string, result: string) => void;
   readonly observeRelease: (result: string) => void;
 }
@@ -39,6 +47,15 @@ export function createTransportMetrics(registry: Registry): TransportMetrics {
     'tiergate_access_log_events_total',
     "What came by Envoy's access log: entry, passing, dropped, failed, foreign, broken.",
   );
+  const answers = hot(
+    'tiergate_ext_proc_events_total',
+    "What came by Envoy's ext_proc filter: ended, cut, unreserved, dropped, answering, foreign, broken.",
+  );
+  const dropped = new Counter({
+    name: 'tiergate_settlements_dropped_total',
+    help: 'Ends of requests that found too many waiting: what these had reserved stays charged.',
+    registers,
+  });
   const slots = hot(
     'tiergate_slots_total',
     'Wishes to have one more request open, by tier and what came of them.',
@@ -54,6 +71,13 @@ export function createTransportMetrics(registry: Registry): TransportMetrics {
     trackAccessLog({ streams, queued }) {
       gauge(registers, 'tiergate_access_log_streams', 'Access log streams that are open.', streams);
       gauge(registers, 'tiergate_access_log_queued', 'Access log entries that wait.', queued);
+    },
+    observeExternalProcessor: (event) => answers({ event })(),
+    settlementDropped: () => dropped.inc(),
+    trackSettlements({ streams, heldBytes, queued }) {
+      gauge(registers, 'tiergate_ext_proc_streams', 'Streams of ext_proc filters that are open.', streams);
+      gauge(registers, 'tiergate_ext_proc_held_bytes', 'Parts of answers that are held.', heldBytes);
+      gauge(registers, 'tiergate_settlements_queued', 'Ends of requests that wait to be settled.', queued);
     },
     observeSlot: (tier, result) => slots({ tier, result })(),
     observeRelease: (result) => releases({ result })(),

@@ -9,7 +9,7 @@ export interface ReservationEnd {
   readonly reservationId: string;
   /** undefined: nobody told, and what was reserved stays charged. */
   readonly usage: Usage | undefined;
-  /** The gateway itself says that no model ever got the request: nothing was used, and everything goes back. */
+  /** The request was answered with an error: unless usage was told, nothing was used, and everything goes back. */
   readonly isUnserved?: boolean;
   readonly responseBytes?: number;
   /** For log and metrics only, where the channel tells them. */

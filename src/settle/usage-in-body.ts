@@ -6,6 +6,7 @@ export interface UsageReader {
   readonly write: (chunk: Uint8Array) => void;
   /** What the answer has told so far; of JSON nothing before its end. */
   readonly usage: () => Usage | undefined;
+  readonly heldBytes: () => number;
 }
 
 export interface AnswerHead {
@@ -50,6 +51,7 @@ function createJsonReader(maxBytes: number): UsageReader {
       counts.takeAnswer(Buffer.concat(chunks).toString('utf8'));
       return counts.usage();
     },
+    heldBytes: () => (bytes > maxBytes ? 0 : bytes),
   };
 }
 
@@ -90,6 +92,7 @@ function createEventsReader(maxBytes: number): UsageReader {
       searched = rest.length;
     },
     usage: counts.usage,
+    heldBytes: () => rest.length + (data?.length ?? 0),
   };
 }
 

@@ -51,7 +51,9 @@ function uncachedInput(
 /** Far above what any request uses, and far from where doubles lose whole numbers. */
 const mostTokens = 1_000_000_000;
 
+/** Envoy's filters write numbers as text where they are told to. */
 function wholeNumber(value: unknown): number | undefined {
-  if (typeof value !== 'number' || !(value >= 0)) return undefined;
-  return Math.min(Math.ceil(value), mostTokens);
+  const number = typeof value === 'string' && /^\d{1,15}$/.test(value) ? Number(value) : value;
+  if (typeof number !== 'number' || !(number >= 0)) return undefined;
+  return Math.min(Math.ceil(number), mostTokens);
 }

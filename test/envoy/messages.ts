@@ -11,13 +11,17 @@ export interface EnvoyMessages {
   /** Throws where the bytes are no CheckResponse. Structs become plain objects. */
   readonly decodeResponse: (message: Buffer) => Plain;
   readonly encodeResponse: (response: Plain) => Buffer;
+  /** A ProcessingRequest of the ext_proc filter. */
+  readonly encodeProcessing: (request: Plain) => Buffer;
 }
 
 export async function loadEnvoyMessages(): Promise<EnvoyMessages> {
   const root = await loadOriginals();
   const request = root.lookupType('envoy.service.auth.v3.CheckRequest');
   const response = root.lookupType('envoy.service.auth.v3.CheckResponse');
+  const processing = root.lookupType('envoy.service.ext_proc.v3.ProcessingRequest');
   return {
+    encodeProcessing: (plain) => encode(processing, plain),
     encodeRequest: (plain) => encode(request, plain),
     decodeRequest: (message) => decode(request, message),
     encodeResponse: (plain) => encode(response, plain),

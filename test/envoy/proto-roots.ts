@@ -10,6 +10,7 @@ const protoFiles = [
   'envoy/service/auth/v3/attribute_context.proto',
   'envoy/service/ratelimit/v3/rls.proto',
   'envoy/service/accesslog/v3/als.proto',
+  'envoy/service/ext_proc/v3/external_processor.proto',
   'grpc/health/v1/health.proto',
 ] as const;
 

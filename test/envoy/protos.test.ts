@@ -22,6 +22,8 @@ describe('our protos', () => {
         '.envoy.extensions.common.ratelimit.v3.RateLimitDescriptor.Entry',
         '.envoy.service.accesslog.v3.AccessLogService',
         '.envoy.data.accesslog.v3.AccessLogCommon',
+        '.envoy.service.ext_proc.v3.ExternalProcessor',
+        '.envoy.service.ext_proc.v3.ProcessingRequest',
         '.google.rpc.Status',
         '.grpc.health.v1.Health',
       ]),
@@ -59,6 +61,7 @@ describe('our protos', () => {
     ],
     ['a way', 'rpc StreamAccessLogs(stream ', 'rpc StreamAccessLogs(', 'AccessLogService.StreamAccessLogs'],
     ['an entry', 'Metadata metadata = 17;', 'Metadata metadata = 18;', 'AccessLogCommon.metadata'],
+    ['a flag', 'bool observability_mode = 10;', 'bool observability_mode = 11;', 'observability_mode'],
     ['a package', 'package grpc.health.v1;', 'package grpc.health.v2;', '.grpc.health.v2.Health'],
   ] as const)('are told apart from the originals by %s', async (_kind, right, wrong, named) => {
     let edited = 0;

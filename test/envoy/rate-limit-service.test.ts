@@ -3,12 +3,13 @@ import { type ChannelCredentials, status } from '@grpc/grpc-js';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Consume, Decision } from '../../src/check/limit.ts';
-import { createLimitDescriptors, type DescriptorFault } from '../../src/check/limit-descriptors.ts';
+import { createLimitDescriptors } from '../../src/check/limit-descriptors.ts';
 import { createMemoryCounters } from '../../src/check/memory-consume.ts';
 import { DependencyError } from '../../src/dependency-error.ts';
 import { createIsBelieved } from '../../src/envoy/believed-peers.ts';
 import { createRateLimitService, type RateLimitResult } from '../../src/envoy/rate-limit-service.ts';
 import { parsePolicyFile } from '../../src/policy/parse-policy.ts';
+import type { RequestEnd } from '../../src/settle/request-end.ts';
 import { serve } from './serve.ts';
 import { callUnary, createServiceClient } from './service-client.ts';
 
@@ -38,7 +39,8 @@ async function setUp({ consume, trust = ['127.0.0.0/8'], channel }: SetUp = {}) 
   });
   if (!parsed.valid) throw new Error(JSON.stringify(parsed.mistakes));
   const results: RateLimitResult[] = [];
-  const faults: DescriptorFault[] = [];
+  const faults: string[] = [];
+  const ends: RequestEnd[] = [];
   const bugs: unknown[] = [];
   const service = createRateLimitService({
     limitDescriptors: createLimitDescriptors({
@@ -48,6 +50,7 @@ async function setUp({ consume, trust = ['127.0.0.0/8'], channel }: SetUp = {}) 
       newId: randomUUID,
       now: Date.now,
     }),
+    settle: (end) => ends.push(end),
     isBelieved: createIsBelieved({ address: '127.0.0.1:0', isMutualTls: false, trust }),
     deadlineMs: 1000,
     now: Date.now,
@@ -62,6 +65,7 @@ async function setUp({ consume, trust = ['127.0.0.0/8'], channel }: SetUp = {}) 
     client,
     results,
     faults,
+    ends,
     bugs,
     ask: (request: object, timeoutMs?: number) =>
       callUnary<RateLimitResponse>(stub, method, request, timeoutMs),
@@ -288,5 +292,86 @@ describe('peers', () => {
 
   it('are not told by what is no network', () => {
     expect(() => believed(['example.com'], '1.2.3.4:5')).toThrow(RangeError);
+  });
+});
+
+describe('a call when a stream is done', () => {
+  const of = (usage: string, hits: number | undefined, more: object = {}) => ({
+    entries: entries({ reservation: 'T.R', usage }),
+    ...(hits !== undefined && { hits_addend: { value: hits } }),
+    ...more,
+  });
+  const refund = of('reserved', 150, { is_negative_hits: true });
+  const status200 = of('status', 200);
+  const granted = new Map([['reservation_id', 'T.R']]);
+
+  it('tells what was used, and charges nothing by itself', async () => {
+    const { ask, ends, results } = await setUp({
+      consume: () => {
+        throw new Error('charged');
+      },
+    });
+    const descriptors = [
+      of('prompt_tokens', 7),
+      of('completion_tokens', 3),
+      of('total_tokens', 10),
+      status200,
+      of('response_bytes', 69),
+      refund,
+    ];
+    const response = await ask({ domain: 'tiergate', descriptors });
+    expect(response).toMatchObject({ overall_code: 'OK', statuses: descriptors.map(() => ({ code: 'OK' })) });
+    const usage = { inputTokens: 7, outputTokens: 3, totalTokens: 10 };
+    expect(ends).toEqual([{ granted, usage, status: 200, responseBytes: 69 }]);
+    expect(results).toEqual(['settlement']);
+  });
+
+  it('tells of no usage where there is a refund alone, or a charge that is to be given back', async () => {
+    const { ask, ends } = await setUp();
+    await ask({ domain: 'tiergate', descriptors: [refund] });
+    const negative = of('total_tokens', 10, { is_negative_hits: true });
+    await ask({ domain: 'tiergate', descriptors: [negative, refund, of('status', 0)] });
+    expect(ends).toEqual([
+      { granted, usage: undefined, status: undefined, responseBytes: 0 },
+      { granted, usage: undefined, status: 0, responseBytes: 0 },
+    ]);
+  });
+
+  it.each([
+    ['a word that is none', [of('tokens', 5)], 'entry_unknown'],
+    ['no word', [{ entries: entries({ reservation: 'T.R' }) }], 'entry_unknown'],
+    [
+      'another entry',
+      [{ entries: entries({ reservation: 'T.R', usage: 'status', user: 'x' }) }],
+      'entry_unknown',
+    ],
+    [
+      'two reservations',
+      [status200, { entries: entries({ reservation: 'T.S', usage: 'reserved' }) }],
+      'reservation_mixed',
+    ],
+    ['a limit beside it', [status200, alice], 'entry_unknown'],
+    [
+      'an entry twice',
+      [{ entries: [...entries({ reservation: 'T.R', usage: 'status' }), { key: 'usage', value: 'status' }] }],
+      'entry_repeated',
+    ],
+    ['a number twice', [status200, of('status', 500)], 'entry_repeated'],
+  ])('with %s settles nothing, and is told of', async (_name, descriptors, fault) => {
+    const { ask, ends, faults, results } = await setUp();
+    const response = await ask({ domain: 'tiergate', descriptors });
+    expect(response.overall_code).toBe('OVER_LIMIT');
+    expect([ends, faults, results]).toEqual([[], [fault], ['refused']]);
+  });
+
+  it('of another domain, or of somebody who is not believed, settles nothing', async () => {
+    const known = await setUp();
+    await known.ask({ domain: 'other', descriptors: [status200] });
+    expect([known.ends, known.faults]).toEqual([[], ['domain_unknown']]);
+    const foreign = await setUp({ trust: ['10.0.0.0/8'] });
+    await expect(foreign.ask({ domain: 'tiergate', descriptors: [status200] })).rejects.toMatchObject({
+      code: status.PERMISSION_DENIED,
+    });
+    expect(foreign.ends).toEqual([]);
   });
 });

@@ -150,12 +150,15 @@ describe('usage in an answer', () => {
 });
 
 describe('usage by its counts', () => {
-  it('takes numbers only', () => {
+  it('takes whole numbers, also as text', () => {
     const counts: Readonly<Record<string, unknown>> = {
       prompt_tokens: '5',
       completion_tokens: 2.5,
       total_tokens: Number.NaN,
     };
-    expect(usageFromCounts((name) => counts[name])).toEqual({ outputTokens: 3 });
+    expect(usageFromCounts((name) => counts[name])).toEqual({ inputTokens: 5, outputTokens: 3 });
+    for (const odd of ['', '-1', '1e3', '7 ', true, null, -1, Number.NEGATIVE_INFINITY]) {
+      expect(usageFromCounts(() => odd)).toBeUndefined();
+    }
   });
 });
