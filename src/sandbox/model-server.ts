@@ -1,12 +1,13 @@
 import { once } from 'node:events';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
 import { createLoopbackServer } from './loopback-server.ts';
 import { readBytes } from './read-bytes.ts';
+import { answerBody, answerEvents, type SampleEvent } from './sample-answer.ts';
 import {
-  completionBody,
-  completionChunks,
   type Endpoint,
+  type InferenceRequest,
   isUnreadable,
   readInferenceRequest,
 } from './sample-completion.ts';
@@ -31,13 +32,15 @@ export interface ModelServerOptions {
   readonly chunkDelayMs?: number;
   /** Called for every request whose body has arrived. */
   readonly onRequest?: (request: ModelRequest) => void;
+  /** Called for every client that went away before its answer had ended. */
+  readonly onLeft?: () => void;
   /** Default Date.now. */
   readonly now?: () => number;
 }
 
 /**
- * A model server without a model: speaks the OpenAI API under `/v1` and `/{namespace}/{model}/v1` on
- * 127.0.0.1, streamed or not, and says one sentence. It checks no credential: the gateway before it has.
+ * A model server without a model: speaks the OpenAI API and Anthropic's Messages under `/v1` and `/{namespace}/{model}/v1`
+ * on 127.0.0.1, streamed or not, and says one sentence. It checks no credential: the gateway before it has.
  */
 export interface ModelServer {
   /** Rejects when the port is taken. */
@@ -47,7 +50,7 @@ export interface ModelServer {
 }
 
 const maxBodyBytes = 1024 * 1024;
-const route = /^(?:\/[^/]+\/([^/]+))?\/v1\/(chat\/completions|completions|embeddings)$/;
+const route = /^(?:\/[^/]+\/([^/]+))?\/v1\/(chat\/completions|completions|embeddings|responses|messages)$/;
 
 export function createModelServer(options: ModelServerOptions = {}): ModelServer {
   const { answerDelayMs = 0, chunkDelayMs = 0, now = Date.now } = options;
@@ -60,7 +63,10 @@ export function createModelServer(options: ModelServerOptions = {}): ModelServer
   /** Settles always; a client that left ends it without an answer. */
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const left = new AbortController();
-    response.once('close', () => left.abort());
+    response.once('close', () => {
+      if (!response.writableFinished) options.onLeft?.();
+      left.abort();
+    });
     try {
       const bytes = await readBytes(request, maxBodyBytes);
       if (bytes === undefined) {
@@ -73,7 +79,7 @@ export function createModelServer(options: ModelServerOptions = {}): ModelServer
       const body = bytes.toString('utf8');
       options.onRequest?.({ method, path, headers, rawHeaders, body });
       if (answerDelayMs > 0) await sleep(answerDelayMs, undefined, { signal: left.signal });
-      await answer(response, { method, path, body }, left.signal);
+      await answer(response, { method, path, headers, body }, left.signal);
     } catch (error) {
       if (left.signal.aborted) return;
       if (response.headersSent) response.destroy();
@@ -83,7 +89,7 @@ export function createModelServer(options: ModelServerOptions = {}): ModelServer
 
   async function answer(
     response: ServerResponse,
-    { method, path, body }: Pick<ModelRequest, 'method' | 'path' | 'body'>,
+    { method, path, headers, body }: Pick<ModelRequest, 'method' | 'path' | 'headers' | 'body'>,
     signal: AbortSignal,
   ): Promise<void> {
     const [pathname = ''] = path.split('?');
@@ -107,26 +113,42 @@ export function createModelServer(options: ModelServerOptions = {}): ModelServer
     }
     answered += 1;
     const stamp = { id: `chatcmpl-sample-${answered}`, createdAtMs: now() };
-    if (inference.stream) await writeStream(response, completionChunks(inference, stamp), signal);
-    else writeJson(response, 200, completionBody(inference, stamp));
+    if (inference.behaviour === 'hang') await untilLeft(signal);
+    else if (inference.behaviour === 'error')
+      writeError(response, 500, 'the sample model was told to fail', failed);
+    else if (inference.stream) await writeStream(response, answerEvents(inference, stamp), signal);
+    else writeJson(response, 200, answerBody(inference, stamp), isCompressed(inference, headers));
   }
 
-  /** Server-sent events, ended by `[DONE]` as OpenAI's clients expect it. */
   async function writeStream(
     response: ServerResponse,
-    chunks: readonly unknown[],
+    events: readonly SampleEvent[],
     signal: AbortSignal,
   ): Promise<void> {
     response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-cache' });
     response.flushHeaders();
-    for (const text of [...chunks.map((chunk) => JSON.stringify(chunk)), '[DONE]']) {
+    for (const { name, data } of events) {
       if (chunkDelayMs > 0) await sleep(chunkDelayMs, undefined, { signal });
-      if (!response.write(`data: ${text}\n\n`)) await once(response, 'drain', { signal });
+      const text = typeof data === 'string' ? data : JSON.stringify(data);
+      const event = `${name === undefined ? '' : `event: ${name}\n`}data: ${text}\n\n`;
+      if (!response.write(event)) await once(response, 'drain', { signal });
     }
     response.end();
   }
 
   return { start, stop };
+}
+
+async function untilLeft(signal: AbortSignal): Promise<void> {
+  if (!signal.aborted) await once(signal, 'abort');
+}
+
+const failed = { type: 'server_error', code: 'internal_error' } as const;
+
+/** Answers in one piece only: what is streamed is compressed by no model server. */
+function isCompressed({ behaviour }: InferenceRequest, headers: IncomingHttpHeaders): boolean {
+  if (behaviour === 'gzip-always') return true;
+  return behaviour === 'gzip' && /\bgzip\b/.test(String(headers['accept-encoding'] ?? ''));
 }
 
 function parsed(body: string): unknown {
@@ -149,11 +171,13 @@ function writeError(response: ServerResponse, status: number, message: string, f
   writeJson(response, status, { error: { message, type, param, code } });
 }
 
-function writeJson(response: ServerResponse, status: number, body: unknown): void {
-  const text = JSON.stringify(body);
+function writeJson(response: ServerResponse, status: number, body: unknown, isGzip = false): void {
+  const text = Buffer.from(JSON.stringify(body));
+  const bytes = isGzip ? gzipSync(text) : text;
   response.writeHead(status, {
     'content-type': 'application/json',
-    'content-length': Buffer.byteLength(text),
+    'content-length': bytes.length,
+    ...(isGzip && { 'content-encoding': 'gzip' }),
   });
-  response.end(text);
+  response.end(bytes);
 }

@@ -1,11 +1,20 @@
 import { createHash } from 'node:crypto';
 
 /**
- * What the sample model answers: the same sentence always, in the shapes of the OpenAI API (Chat
- * Completions, Completions, Embeddings). A token is a word here, so that usage can be counted by hand.
+ * What the sample model answers: the same sentence always, in the shapes of the OpenAI API (Chat Completions, Completions,
+ * Embeddings; Responses and Anthropic's Messages have files of their own). A token is a word here, so that usage can be
+ * counted by hand.
  */
 
-export type Endpoint = 'chat/completions' | 'completions' | 'embeddings';
+export type Endpoint = 'chat/completions' | 'completions' | 'embeddings' | 'responses' | 'messages';
+
+/**
+ * What a request wants to see of a model that does not behave, as what follows a colon in the body's `model` (the path's
+ * model outranks it): `hang` never answers, `error` is a 500, `no-usage` leaves usage out, `gzip` compresses for clients that
+ * accept it, `gzip-always` for all.
+ */
+const behaviours = ['hang', 'error', 'no-usage', 'gzip', 'gzip-always'] as const;
+export type Behaviour = (typeof behaviours)[number];
 
 export interface InferenceRequest {
   readonly endpoint: Endpoint;
@@ -16,6 +25,9 @@ export interface InferenceRequest {
   readonly finishReason: 'stop' | 'length';
   readonly stream: boolean;
   readonly includeUsage: boolean;
+  /** In every event, as vLLM has it (`continuous_usage_stats`). */
+  readonly continuousUsage: boolean;
+  readonly behaviour: Behaviour | undefined;
   /** Of embeddings: one entry for each input. */
   readonly inputs: readonly string[];
   readonly embeddingFormat: 'float' | 'base64';
@@ -53,10 +65,13 @@ export function readInferenceRequest(
   const { n = 1, stream = false, encoding_format: format = 'float' } = body;
   if (n !== 1) return unreadable('the sample model gives one choice', 'n');
   if (typeof stream !== 'boolean') return unreadable('stream must be true or false', 'stream');
-  const limit = body['max_completion_tokens'] ?? body['max_tokens'] ?? words.length;
+  const limit =
+    body['max_output_tokens'] ?? body['max_completion_tokens'] ?? body['max_tokens'] ?? words.length;
   if (typeof limit !== 'number' || !Number.isInteger(limit) || limit < 1)
     return unreadable('max_tokens must be a whole number of at least 1', 'max_tokens');
-  const streamOptions = body['stream_options'];
+  const streamOptions = isFields(body['stream_options']) ? body['stream_options'] : {};
+  const behaviour = behaviourOf(body['model']);
+  const tellsUsage = behaviour !== 'no-usage';
   return {
     endpoint,
     model,
@@ -64,10 +79,17 @@ export function readInferenceRequest(
     pieces: words.slice(0, limit),
     finishReason: limit < words.length ? 'length' : 'stop',
     stream: stream && endpoint !== 'embeddings',
-    includeUsage: isFields(streamOptions) && streamOptions['include_usage'] === true,
+    includeUsage: tellsUsage && streamOptions['include_usage'] === true,
+    continuousUsage: tellsUsage && streamOptions['continuous_usage_stats'] === true,
+    behaviour,
     inputs: texts,
     embeddingFormat: format === 'base64' ? 'base64' : 'float',
   };
+}
+
+function behaviourOf(model: unknown): Behaviour | undefined {
+  if (typeof model !== 'string') return undefined;
+  return behaviours.find((behaviour) => model.endsWith(`:${behaviour}`));
 }
 
 export function isUnreadable(request: InferenceRequest | Unreadable): request is Unreadable {
@@ -89,13 +111,13 @@ export function completionBody(request: InferenceRequest, stamp: Stamp): unknown
     created: Math.floor(stamp.createdAtMs / 1000),
     model,
     choices: [{ ...choice, logprobs: null, finish_reason: finishReason }],
-    usage: usageOf(request),
+    ...(request.behaviour !== 'no-usage' && { usage: usageOf(request) }),
   };
 }
 
 /** The answer in pieces, one for each server-sent event; usage is the last one's, and only if asked for. */
 export function completionChunks(request: InferenceRequest, stamp: Stamp): readonly unknown[] {
-  const { endpoint, model, pieces, finishReason, includeUsage } = request;
+  const { endpoint, model, pieces, finishReason, includeUsage, continuousUsage } = request;
   const isChat = endpoint === 'chat/completions';
   const chunk = (choices: readonly object[], usage: unknown = null) => ({
     id: stamp.id,
@@ -108,7 +130,10 @@ export function completionChunks(request: InferenceRequest, stamp: Stamp): reado
   const choice = (content: object, reason: string | null = null) =>
     chunk([{ index: 0, ...content, logprobs: null, finish_reason: reason }]);
   const opening = isChat ? [choice({ delta: { role: 'assistant', content: '' } })] : [];
-  const said = pieces.map((piece) => choice(isChat ? { delta: { content: piece } } : { text: piece }));
+  const said = pieces.map((piece, index) => ({
+    ...choice(isChat ? { delta: { content: piece } } : { text: piece }),
+    ...(continuousUsage && { usage: usageOf({ ...request, pieces: pieces.slice(0, index + 1) }) }),
+  }));
   const closing = choice(isChat ? { delta: {} } : { text: '' }, finishReason);
   const usage = includeUsage ? [chunk([], usageOf(request))] : [];
   return [...opening, ...said, closing, ...usage];
@@ -122,7 +147,8 @@ function usageOf({ promptTokens, pieces }: InferenceRequest): unknown {
   };
 }
 
-function embeddingsBody({ inputs, model, promptTokens, embeddingFormat }: InferenceRequest): unknown {
+function embeddingsBody(request: InferenceRequest): unknown {
+  const { inputs, model, promptTokens, embeddingFormat, behaviour } = request;
   return {
     object: 'list',
     data: inputs.map((text, index) => ({
@@ -131,7 +157,7 @@ function embeddingsBody({ inputs, model, promptTokens, embeddingFormat }: Infere
       embedding: embed(text, embeddingFormat),
     })),
     model,
-    usage: { prompt_tokens: promptTokens, total_tokens: promptTokens },
+    ...(behaviour !== 'no-usage' && { usage: { prompt_tokens: promptTokens, total_tokens: promptTokens } }),
   };
 }
 
@@ -148,6 +174,8 @@ const inputField: Readonly<Record<Endpoint, string>> = {
   'chat/completions': 'messages',
   completions: 'prompt',
   embeddings: 'input',
+  responses: 'input',
+  messages: 'messages',
 };
 
 /** A text, texts, or chat messages whose content is either; undefined when there is none of it. */

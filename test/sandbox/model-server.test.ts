@@ -240,3 +240,95 @@ describe('the sample server', () => {
     await expect(answer.text()).rejects.toThrow(/terminated/);
   });
 });
+
+describe("the sample model's other APIs", () => {
+  const asked = { model: 'm', max_tokens: 2 };
+
+  it('answers OpenAI Responses, in one piece and streamed, with usage in the last event', async () => {
+    const { post } = await start();
+    const usage = { input_tokens: 3, output_tokens: 2, total_tokens: 5 };
+    const body = { model: 'm', input: 'one two three', max_output_tokens: 2 };
+    const plain = await post('/llm/llama/v1/responses', body);
+    expect(await plain.json()).toMatchObject({
+      object: 'response',
+      model: 'llama',
+      status: 'incomplete',
+      output: [{ role: 'assistant', content: [{ type: 'output_text', text: 'This is' }] }],
+      usage,
+    });
+    const text = await (await post('/llm/llama/v1/responses', { ...body, stream: true })).text();
+    expect(namesOf(text)).toEqual([
+      'response.created',
+      'response.output_text.delta',
+      'response.output_text.delta',
+      'response.incomplete',
+    ]);
+    expect(dataOf(text).map(({ response }) => (response as { usage?: object } | undefined)?.usage)).toEqual([
+      null,
+      undefined,
+      undefined,
+      usage,
+    ]);
+  });
+
+  it('answers Anthropic messages, streamed with what went in first and what came out last', async () => {
+    const { post } = await start();
+    const body = {
+      ...asked,
+      messages: [{ role: 'user', content: [{ type: 'text', text: 'one two three' }] }],
+    };
+    const plain = await post('/llm/llama/v1/messages', body);
+    expect(await plain.json()).toMatchObject({
+      type: 'message',
+      content: [{ type: 'text', text: 'This is' }],
+      stop_reason: 'max_tokens',
+      usage: { input_tokens: 3, output_tokens: 2 },
+    });
+    const text = await (await post('/llm/llama/v1/messages', { ...body, stream: true })).text();
+    expect(namesOf(text)[0]).toBe('message_start');
+    expect(namesOf(text).slice(-2)).toEqual(['message_delta', 'message_stop']);
+    const [first, last] = [dataOf(text)[0], dataOf(text).at(-2)];
+    expect(first).toMatchObject({ message: { usage: { input_tokens: 3, output_tokens: 1 } } });
+    expect(last).toMatchObject({ usage: { output_tokens: 2 } });
+  });
+
+  it('misbehaves as the model name in the body asks for', async () => {
+    const left: number[] = [];
+    const { post } = await start({ onLeft: () => void left.push(1) });
+    const as = (behaviour: string, more: object = {}, init: RequestInit = {}) =>
+      post('/llm/llama/v1/chat/completions', { ...chat, model: `llama:${behaviour}`, ...more }, init);
+    expect((await as('error')).status).toBe(500);
+    expect(await (await as('no-usage')).json()).not.toHaveProperty('usage');
+    const encoding = async (behaviour: string, accepted: string) => {
+      const answer = await as(behaviour, {}, { headers: { 'accept-encoding': accepted } });
+      expect(await answer.json()).toHaveProperty('usage');
+      return answer.headers.get('content-encoding');
+    };
+    expect(await encoding('gzip', 'gzip')).toBe('gzip');
+    expect(await encoding('gzip', 'identity')).toBeNull();
+    expect(await encoding('gzip-always', 'identity')).toBe('gzip');
+    expect(left).toEqual([]);
+    await expect(as('hang', {}, { signal: AbortSignal.timeout(50) })).rejects.toThrow('timeout');
+    await expect.poll(() => left).toEqual([1]);
+  });
+
+  it('tells usage in every event where it is asked to', async () => {
+    const { post } = await start();
+    const stream_options = { include_usage: true, continuous_usage_stats: true };
+    const answer = await post('/v1/chat/completions', { ...chat, ...asked, stream: true, stream_options });
+    const usages = dataOf(await answer.text()).map(
+      (data) => (data['usage'] as { total_tokens?: number } | null)?.total_tokens,
+    );
+    expect(usages).toEqual([undefined, 4, 5, undefined, 5]);
+  });
+});
+
+function namesOf(text: string): readonly string[] {
+  return [...text.matchAll(/^event: (.*)$/gm)].map(([, name = '']) => name);
+}
+
+function dataOf(text: string): readonly Readonly<Record<string, unknown>>[] {
+  return [...text.matchAll(/^data: (\{.*)$/gm)].map(
+    ([, data = '']) => JSON.parse(data) as Readonly<Record<string, unknown>>,
+  );
+}
