@@ -1,4 +1,11 @@
 import * as httpDoor from './envoy-http-service.ts';
+import {
+  filtersAfterCheck,
+  filtersBeforeCheck,
+  type SettlementChannel,
+  settlementPerRoute,
+  tokenNamespace,
+} from './envoy-token-filters.ts';
 
 /** What an Envoy of ours is given to put into its bootstrap. */
 export interface EnvoyPlace {
@@ -42,6 +49,8 @@ export interface GatewayOptions {
   readonly accessLog?: AccessLogOptions;
   /** Asks the authorizer once more, as a rate limit service, with what it said of the request. Default: not asked. */
   readonly rateLimit?: RateLimitOptions;
+  /** Tells the authorizer what requests ask for, and what they used. Default: it is not told. */
+  readonly tokens?: SettlementChannel;
 }
 
 interface AccessLogOptions {
@@ -112,10 +121,12 @@ function connectionManager(place: EnvoyPlace, options: GatewayOptions): object {
       ...(options.accessLog === undefined ? [] : [grpcAccessLog(options.accessLog)]),
     ],
     http_filters: [
+      ...(options.tokens === undefined ? [] : filtersBeforeCheck(options.tokens)),
       { name: 'ext_authz', typed_config: extAuthz(options) },
       ...(options.rateLimit === undefined
         ? []
         : [{ name: 'ratelimit', typed_config: rateLimit(options.rateLimit) }]),
+      ...(options.tokens === undefined ? [] : filtersAfterCheck(options.tokens)),
       { name: 'router', typed_config: { '@type': `${filters}.http.router.v3.Router` } },
     ],
     route_config: {
@@ -139,6 +150,7 @@ function extAuthz(options: GatewayOptions): object {
     failure_mode_allow: options.failureModeAllow ?? false,
     status_on_error: { code: options.statusOnError ?? 503 },
     encode_raw_headers: options.encodeRawHeaders ?? false,
+    ...(options.tokens !== undefined && { metadata_context_namespaces: [tokenNamespace] }),
     ...(options.allowedHeaders === undefined && options.httpDoor === undefined
       ? {}
       : {
@@ -191,8 +203,9 @@ function descriptor({ hitsAddend }: RateLimitOptions): object {
   };
 }
 
-function perRoute({ contextExtensions, rateLimit: asked }: GatewayOptions): object {
+function perRoute({ contextExtensions, rateLimit: asked, tokens }: GatewayOptions): object {
   return {
+    ...settlementPerRoute(tokens),
     ...(contextExtensions !== undefined && {
       ext_authz: {
         '@type': `${filters}.http.ext_authz.v3.ExtAuthzPerRoute`,

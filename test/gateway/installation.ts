@@ -6,6 +6,7 @@ import { inject } from 'vitest';
 import { type GatewayOptions, gatewayBootstrap } from '../../src/sandbox/envoy-bootstrap.ts';
 import { createModelServer, type ModelRequest } from '../../src/sandbox/model-server.ts';
 import { clusterObjects, ownUsers, sandboxPolicy } from '../../src/sandbox/seed.ts';
+import { createSecret, type Secret } from '../../src/secret.ts';
 import { type Envoy, startEnvoy } from '../real/envoy.ts';
 import { type FaultProxy, startFaultProxy } from '../real/fault-proxy.ts';
 import { freePort } from '../real/free-port.ts';
@@ -23,6 +24,8 @@ export interface Installation {
   readonly redis: RedisServer;
   readonly kubeProxy: FaultProxy;
   readonly redisProxy: FaultProxy;
+  /** Of the counters. */
+  readonly keySecret: Secret;
   /** What has reached the model, newest last. */
   readonly modelRequests: ModelRequest[];
   readonly modelPort: number;
@@ -82,7 +85,8 @@ export async function startInstallation(): Promise<Installation> {
   const program = inject('programPath');
   const folder = await mkdtemp(join(tmpdir(), 'tiergate-gateway-'));
   const keySecretFile = join(folder, 'key');
-  await writeFile(keySecretFile, randomBytes(32).toString('hex'), { mode: 0o600 });
+  const key = randomBytes(32).toString('hex');
+  await writeFile(keySecretFile, key, { mode: 0o600 });
   const [kube, redis] = await Promise.all([
     startKubeApiServer({
       users: [{ token: ownUsers.authorizer.token, name: ownUsers.authorizer.username, groups: [] }],
@@ -148,6 +152,7 @@ ${options.config ?? ''}
     redis,
     kubeProxy,
     redisProxy,
+    keySecret: createSecret(key),
     modelRequests,
     modelPort,
     startAuthorizer,
