@@ -32,13 +32,21 @@ export function isForged(name: string): boolean {
 }
 
 /** Onto the request that goes to the model, each in place of whatever the client sent by that name. */
-export function upstreamHeaders({ subject, tier, model, reservation }: Allowed): readonly Header[] {
+export function upstreamHeaders(outcome: Allowed): readonly Header[] {
+  return [...callerHeaders(outcome), ...reservationHeaders(outcome)];
+}
+
+/** Those of them that are the same for every request of somebody for a model. */
+export function callerHeaders({ subject, tier, model }: Allowed): readonly Header[] {
   const headers: Header[] = [];
   if (subject) headers.push(['x-tiergate-user', headerValue(subject)]);
   if (tier) headers.push(['x-tiergate-tier', headerValue(tier)]);
   if (model !== undefined) headers.push(['x-tiergate-model', headerValue(model.id)]);
-  if (reservation !== undefined) headers.push(['x-tiergate-reservation', reservation.id]);
   return headers;
+}
+
+export function reservationHeaders({ reservation }: Allowed): readonly Header[] {
+  return reservation === undefined ? [] : [['x-tiergate-reservation', reservation.id]];
 }
 
 export type RemovedHeaders = (outcome: Allowed, forgedHeaders: readonly string[]) => readonly string[];

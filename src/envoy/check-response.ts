@@ -1,10 +1,11 @@
 import protobuf from 'protobufjs/minimal.js';
-import { createRemovedHeaders, denialAnswer, upstreamHeaders } from '../check/answer.ts';
+import { callerHeaders, createRemovedHeaders, denialAnswer, reservationHeaders } from '../check/answer.ts';
 import { denialStatus } from '../check/denial.ts';
-import type { Header } from '../check/header.ts';
 import type { Allowed, Outcome, Refused } from '../check/outcome.ts';
 import { rateLimitHeaders } from '../check/rate-limit-headers.ts';
-import { encodeDynamicMetadata } from './dynamic-metadata.ts';
+import { createRecent } from '../check/recent.ts';
+import { encodeHeaders, fieldLength, partsLength, writeParts } from './answer-bytes.ts';
+import { encodeCaller, encodeHeld, encodeLimits, encodeReason } from './dynamic-metadata.ts';
 
 export interface CheckResponseOptions {
   /** Lower-case names of the headers that carry access tokens: taken off the request, except on public paths. */
@@ -19,6 +20,15 @@ export interface CheckResponseOptions {
  * `error_response` through to the model, with the client's own headers.
  */
 export type EncodeCheckResponse = (outcome: Outcome, forgedHeaders: readonly string[]) => Buffer;
+
+/** What an answer says of who asks for what. */
+interface CallerBytes {
+  readonly headers: Buffer;
+  readonly metadata: Uint8Array;
+}
+
+/** Some 300 bytes each. */
+const maxCallers = 20_000;
 
 export function createEncodeCheckResponse(options: CheckResponseOptions): EncodeCheckResponse {
   const { credentialHeaders, realm } = options;
@@ -37,37 +47,65 @@ export function createEncodeCheckResponse(options: CheckResponseOptions): Encode
     return encoded;
   }
 
+  /** The same bytes for every request of that subject in that tier for that model. */
+  const callers = createRecent<CallerBytes>(maxCallers);
+
+  function callerBytes(outcome: Allowed): CallerBytes {
+    const { subject = '', tier = '', model } = outcome;
+    const key = `${model?.id ?? ''} ${tier} ${subject}`;
+    let bytes = callers.get(key);
+    if (bytes === undefined) {
+      bytes = { headers: encodeHeaders(ok.headers, callerHeaders(outcome)), metadata: encodeCaller(outcome) };
+      callers.set(key, bytes);
+    }
+    return bytes;
+  }
+
   function encodeAllowed(outcome: Allowed, forgedHeaders: readonly string[]): Buffer {
-    const writer = protobuf.Writer.create();
-    for (const header of upstreamHeaders(outcome)) writeHeader(writer, ok.headers, header);
-    for (const header of rateLimitHeaders(outcome.windows))
-      writeHeader(writer, ok.responseHeadersToAdd, header);
-    const headers = writer.finish();
-    const removals = encodeRemovals(outcome, forgedHeaders);
-    const start = protobuf.Writer.create().uint32(response.status).uint32(0);
-    start.uint32(response.okResponse).uint32(headers.length + removals.length);
-    const end = protobuf.Writer.create()
-      .uint32(response.dynamicMetadata)
-      .bytes(encodeDynamicMetadata(outcome));
-    return Buffer.concat([start.finish(), headers, removals, end.finish()]);
+    const caller = callerBytes(outcome);
+    const answer = [
+      caller.headers,
+      encodeHeaders(ok.headers, reservationHeaders(outcome)),
+      encodeRemovals(outcome, forgedHeaders),
+      encodeHeaders(ok.responseHeadersToAdd, rateLimitHeaders(outcome.windows)),
+    ];
+    const metadata = [caller.metadata, encodeHeld(outcome), encodeLimits(outcome.windows)];
+    return encodeResponse(statusOk, { tag: response.okResponse, answer, metadata });
   }
 
   function encodeDenied(outcome: Refused): Buffer {
     const { status, headers, body } = denialAnswer(outcome, realm);
-    const writer = protobuf.Writer.create();
-    writer.uint32(response.status).fork();
-    writer.uint32(rpcStatus.code).int32(denialStatus[outcome.reason].grpc);
-    writer.uint32(rpcStatus.message).string(outcome.reason).ldelim();
-    writer.uint32(response.deniedResponse).fork();
-    writer.uint32(deniedResponse.status).fork().uint32(httpStatus.code).int32(status).ldelim();
-    for (const header of headers) writeHeader(writer, deniedResponse.headers, header);
-    writer.uint32(deniedResponse.body).string(body).ldelim();
-    writer.uint32(response.dynamicMetadata).bytes(encodeDynamicMetadata(outcome));
-    return writer.finish() as Buffer;
+    const code = protobuf.Writer.create().uint32(response.status).fork();
+    code.uint32(rpcStatus.code).int32(denialStatus[outcome.reason].grpc);
+    code.uint32(rpcStatus.message).string(outcome.reason).ldelim();
+    const httpCode = protobuf.Writer.create().uint32(deniedResponse.status).fork();
+    httpCode.uint32(httpStatus.code).int32(status).ldelim();
+    const answer = [
+      httpCode.finish(),
+      encodeHeaders(deniedResponse.headers, headers),
+      protobuf.Writer.create().uint32(deniedResponse.body).string(body).finish(),
+    ];
+    const metadata = [encodeCaller(outcome), encodeReason(outcome), encodeLimits(outcome.windows ?? [])];
+    return encodeResponse(code.finish(), { tag: response.deniedResponse, answer, metadata });
   }
 
   return (outcome, forgedHeaders) =>
     outcome.denied ? encodeDenied(outcome) : encodeAllowed(outcome, forgedHeaders);
+}
+
+/** The parts of a CheckResponse, each of which consists of parts. */
+interface ResponseParts {
+  readonly tag: number;
+  readonly answer: readonly Uint8Array[];
+  readonly metadata: readonly Uint8Array[];
+}
+
+function encodeResponse(status: Uint8Array, { tag, answer, metadata }: ResponseParts): Buffer {
+  const lengths = fieldLength(partsLength(answer)) + fieldLength(partsLength(metadata));
+  const bytes = Buffer.allocUnsafe(status.length + lengths);
+  bytes.set(status);
+  writeParts(bytes, writeParts(bytes, status.length, tag, answer), response.dynamicMetadata, metadata);
+  return bytes;
 }
 
 // Tags: field number * 8 + wire type; numbers as in protos/envoy.
@@ -77,24 +115,6 @@ const ok = { headers: 0x12, headersToRemove: 0x2a, responseHeadersToAdd: 0x32 } 
 const deniedResponse = { status: 0x0a, headers: 0x12, body: 0x1a } as const;
 const rpcStatus = { code: 0x08, message: 0x12 } as const;
 const httpStatus = { code: 0x08 } as const;
-const option = { header: 0x0a, appendAction: 0x18 } as const;
-const headerValue = { key: 0x0a, value: 0x12 } as const;
 
-/** Replaces what is there by that name: left out, Envoy takes the action to be "append". */
-const overwriteIfExistsOrAdd = 2;
-
-/** A HeaderValueOption. Names and values are ASCII, so that their lengths are known before they are written. */
-function writeHeader(writer: protobuf.Writer, tag: number, [name, value]: Header): void {
-  const valueLength = fieldLength(name.length) + fieldLength(value.length);
-  writer.uint32(tag).uint32(fieldLength(valueLength) + 2);
-  writer.uint32(option.header).uint32(valueLength);
-  writer.uint32(headerValue.key).string(name).uint32(headerValue.value).string(value);
-  writer.uint32(option.appendAction).uint32(overwriteIfExistsOrAdd);
-}
-
-/** Of a field with a length: its tag, its length as a varint, itself. */
-function fieldLength(length: number): number {
-  let bytes = 2;
-  for (let rest = length >>> 7; rest > 0; rest >>>= 7) bytes += 1;
-  return bytes + length;
-}
+/** `status` of a request that may pass: empty, which is OK, and there. */
+const statusOk = Uint8Array.of(response.status, 0);

@@ -1,37 +1,64 @@
 import protobuf from 'protobufjs/minimal.js';
 import type { WindowState } from '../check/limit.ts';
-import type { Allowed, Outcome } from '../check/outcome.ts';
+import type { Allowed, Outcome, Refused } from '../check/outcome.ts';
 import { windowName } from '../check/rate-limit-headers.ts';
 import type { WindowLimit } from '../policy/policy.ts';
+import { fieldLength } from './answer-bytes.ts';
 
-/**
+/*
  * Outcome → google.protobuf.Struct for Envoy's access log, rate limit descriptors and later filters, on denials
  * too: `user`, `tier`, `model` and `reason` where known, `slot_id` of a request that has a slot, `reservation_id`
  * and `reserved_tokens` of one that has tokens reserved, and `limits`, one struct for each window, shadow ones
- * included: `name, unit, limit, window_seconds, mode, remaining, reset_seconds, exceeded`.
+ * included: `name, unit, limit, window_seconds, mode, remaining, reset_seconds, exceeded`. In parts, that make the
+ * Struct one behind the other in any order.
  */
-export function encodeDynamicMetadata(outcome: Outcome): Uint8Array {
+
+const none = new Uint8Array(0);
+
+/** `user`, `tier` and `model`. */
+export function encodeCaller({ subject, tier, model }: Outcome): Uint8Array {
   const writer = protobuf.Writer.create();
-  const { subject, tier, model, windows } = outcome;
   if (subject) writeTextField(writer, 'user', wellFormed(subject));
   if (tier) writeTextField(writer, 'tier', tier);
   if (model !== undefined) writeTextField(writer, 'model', model.id);
-  if (outcome.denied) writeTextField(writer, 'reason', outcome.reason);
-  else writeHeld(writer, outcome);
-  if (windows !== undefined && windows.length > 0) {
-    writer.uint32(tag.entry).fork().uint32(tag.entryKey).string('limits');
-    writer.uint32(tag.entryValue).fork().uint32(tag.listValue).fork();
-    for (const state of windows) writer.uint32(tag.listItem).bytes(encodeWindow(state));
-    writer.ldelim().ldelim().ldelim();
+  return writer.finish();
+}
+
+export function encodeReason({ reason }: Refused): Uint8Array {
+  const writer = protobuf.Writer.create();
+  writeTextField(writer, 'reason', reason);
+  return writer.finish();
+}
+
+/** `slot_id`, `reservation_id` and `reserved_tokens`. */
+export function encodeHeld({ slotId, reservation }: Allowed): Uint8Array {
+  if (slotId === undefined && reservation === undefined) return none;
+  const writer = protobuf.Writer.create();
+  if (slotId !== undefined) writeTextField(writer, 'slot_id', slotId);
+  if (reservation !== undefined) {
+    writeTextField(writer, 'reservation_id', reservation.id);
+    writeNumberField(writer, 'reserved_tokens', reservation.tokens);
   }
   return writer.finish();
 }
 
-function writeHeld(writer: protobuf.Writer, { slotId, reservation }: Allowed): void {
-  if (slotId !== undefined) writeTextField(writer, 'slot_id', slotId);
-  if (reservation === undefined) return;
-  writeTextField(writer, 'reservation_id', reservation.id);
-  writeNumberField(writer, 'reserved_tokens', reservation.tokens);
+/** `limits`: nothing of it where there are none. */
+export function encodeLimits(windows: readonly WindowState[]): Uint8Array {
+  const [first] = windows;
+  if (first === undefined) return none;
+  let template = templateByFirst.get(first.window);
+  if (template === undefined || !isOf(template, windows)) {
+    template = encodeTemplate(windows.map(({ window }) => window));
+    templateByFirst.set(first.window, template);
+  }
+  const bytes = Buffer.from(template.bytes);
+  for (const [at, { remaining, resetAfterMs, exceeded }] of windows.entries()) {
+    const end = template.ends[at] ?? 0;
+    bytes.writeDoubleLE(Math.max(0, remaining), end - fromEnd.remaining);
+    bytes.writeDoubleLE(Math.max(0, resetAfterMs) / 1000, end - fromEnd.resetSeconds);
+    bytes[end - fromEnd.exceeded] = exceeded ? 1 : 0;
+  }
+  return bytes;
 }
 
 /** Tags of google.protobuf.Struct and Value (google/protobuf/struct.proto): field number * 8 + wire type. */
@@ -63,26 +90,41 @@ function writeBoolField(writer: protobuf.Writer, key: string, bool: boolean): vo
 }
 
 /**
- * A window's Value is the same for every request but for two numbers and a flag, all of fixed size: it is encoded
- * once, and these are written over at their distance from its end, where they were put last for that.
+ * The limits of a tier are the same for every request but for two numbers and a flag of each window, all of fixed size: they
+ * are encoded once, and these are written over at their distance from the end of their window, where they were put last
+ * for that.
  */
-const templateByWindow = new WeakMap<WindowLimit, Buffer>();
-
-function encodeWindow({ window, remaining, resetAfterMs, exceeded }: WindowState): Buffer {
-  let template = templateByWindow.get(window);
-  if (template === undefined) {
-    template = encodeTemplate(window);
-    templateByWindow.set(window, template);
-  }
-  const value = Buffer.from(template);
-  const end = value.length;
-  value.writeDoubleLE(Math.max(0, remaining), end - fromEnd.remaining);
-  value.writeDoubleLE(Math.max(0, resetAfterMs) / 1000, end - fromEnd.resetSeconds);
-  value[end - fromEnd.exceeded] = exceeded ? 1 : 0;
-  return value;
+interface Template {
+  readonly windows: readonly WindowLimit[];
+  readonly bytes: Uint8Array;
+  /** Of each window. */
+  readonly ends: readonly number[];
 }
 
-function encodeTemplate(window: WindowLimit): Buffer {
+const templateByFirst = new WeakMap<WindowLimit, Template>();
+
+function isOf({ windows }: Template, states: readonly WindowState[]): boolean {
+  return states.length === windows.length && states.every(({ window }, at) => window === windows[at]);
+}
+
+function encodeTemplate(windows: readonly WindowLimit[]): Template {
+  const values = windows.map(encodeWindow);
+  const writer = protobuf.Writer.create();
+  writer.uint32(tag.entry).fork().uint32(tag.entryKey).string('limits');
+  writer.uint32(tag.entryValue).fork().uint32(tag.listValue).fork();
+  for (const value of values) writer.uint32(tag.listItem).bytes(value);
+  const bytes = writer.ldelim().ldelim().ldelim().finish();
+  // The list stands at the end of everything that it is in.
+  const ends: number[] = [];
+  let end = bytes.length;
+  for (const value of values.toReversed()) {
+    ends.unshift(end);
+    end -= fieldLength(value.length);
+  }
+  return { windows, bytes, ends };
+}
+
+function encodeWindow(window: WindowLimit): Uint8Array {
   const writer = protobuf.Writer.create();
   writer.uint32(tag.structValue).fork();
   writeTextField(writer, 'name', wellFormed(windowName(window)));
@@ -93,7 +135,7 @@ function encodeTemplate(window: WindowLimit): Buffer {
   writeNumberField(writer, names.remaining, 0);
   writeNumberField(writer, names.resetSeconds, 0);
   writeBoolField(writer, names.exceeded, false);
-  return Buffer.from(writer.ldelim().finish());
+  return writer.ldelim().finish();
 }
 
 const names = { remaining: 'remaining', resetSeconds: 'reset_seconds', exceeded: 'exceeded' } as const;
