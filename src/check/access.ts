@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { isDependencyError } from '../dependency-error.ts';
 import type { Asking } from './asking.ts';
 import { couldNotTell } from './could-not-tell.ts';
@@ -51,14 +52,15 @@ export type CheckAccess = (
 /** Principal × Model → passed, or not. */
 export function createCheckAccess(options: AccessOptions): CheckAccess {
   const { authorize, spend, cache, extraKeys, now } = options;
-  /** A cached principal asks about few models many times: its part of the key is made once. */
+  /** A cached principal asks about few models many times: its part of the key is made once, and short. */
   const keyByPrincipal = new WeakMap<Principal, string>();
 
   function keyOf(principal: Principal): string {
     let key = keyByPrincipal.get(principal);
     if (key === undefined) {
       const { user, uid, groups, extra } = asker(principal, extraKeys);
-      key = JSON.stringify([user, uid, groups, Object.entries(extra)]);
+      const asked = JSON.stringify([user, uid, groups, Object.entries(extra)]);
+      key = createHash('sha256').update(asked).digest('binary');
       keyByPrincipal.set(principal, key);
     }
     return key;

@@ -27,7 +27,7 @@ export interface HeldReservation {
 
 export interface PartsDecision extends Decision {
   /** When denied: whose counters had no room; the caller's own come first. */
-  readonly deniedBy: Bearer | undefined;
+  readonly deniedBy?: Bearer | undefined;
   /** When admitted, and tokens were charged. */
   readonly reservation?: HeldReservation;
 }
@@ -174,7 +174,7 @@ function ignoreDependency(error: unknown): void {
 }
 
 function decidedBy({ bearer }: ClaimPart, decision: Decision): PartsDecision {
-  return { ...decision, deniedBy: decision.admitted ? undefined : bearer };
+  return decision.admitted ? decision : { ...decision, deniedBy: bearer };
 }
 
 function admittedBy(decisions: readonly (Decision | undefined)[]): PartsDecision {

@@ -1,5 +1,6 @@
 import type { CheckInput } from './check-input.ts';
 import { type Denied, denied } from './outcome.ts';
+import { createRecent } from './recent.ts';
 
 /** A model server: an object of the configured resource (an LLMInferenceService) in a namespace. */
 export interface Model {
@@ -56,15 +57,30 @@ function createReadFromPath(template: string): (input: CheckInput) => Model | De
   if (namespaceAt < 0 || modelAt < 0) {
     throw new TypeError('model.template needs a segment {namespace} and a segment {model}');
   }
-  return ({ path }) => {
+  function read(path: string): Model | Denied {
     // [0] is what stands before the first slash: nothing.
-    const found = pathname(path).split('/', segments.length + 1);
+    const found = path.split('/', segments.length + 1);
     for (const [at, segment] of segments.entries()) {
       if (at !== namespaceAt && at !== modelAt && found[at + 1] !== segment) return unknown();
     }
     return modelOf(found[namespaceAt + 1], found[modelAt + 1]);
+  }
+
+  const models = createRecent<Model | Denied>(maxPaths);
+  return (input) => {
+    const path = pathname(input.path);
+    let model = models.get(path);
+    if (model === undefined) {
+      model = read(path);
+      if (path.length <= maxPathLength) models.set(path, model);
+    }
+    return model;
   };
 }
+
+/** Paths of requests are few and come again; of what somebody makes up, not much is kept. */
+export const maxPaths = 4096;
+export const maxPathLength = 256;
 
 /** The path without its query. */
 export function pathname(path: string): string {

@@ -1,6 +1,7 @@
 import type { CheckInput } from './check-input.ts';
-import { pathname } from './model.ts';
+import { maxPathLength, maxPaths, pathname } from './model.ts';
 import { type Denied, denied } from './outcome.ts';
+import { createRecent } from './recent.ts';
 
 /** How far a request is looked at: not at all, up to its tier, or through every stage. */
 export type Route = 'public' | 'identity' | 'model';
@@ -25,17 +26,27 @@ const ambiguous =
 
 /** Request → how far to look at it. The check of the path comes before anything believes it. */
 export function createReadRoute(options: RouteOptions): (input: CheckInput) => Route | Denied {
-  return (input) => {
-    const path = pathname(input.path);
-    if (!path.startsWith('/') || ambiguous.test(path)) {
-      return denied('path_invalid', 'The path can be read in more than one way.');
-    }
-    const configured = input.contextExtensions.get('tiergate.class');
-    if (configured === 'public' || (options.cors && isPreflight(input))) return 'public';
-    if (configured === 'identityOnly') return 'identity';
+  const routes = createRecent<Route | 'ambiguous'>(maxPaths);
+
+  function byPath(path: string): Route | 'ambiguous' {
+    if (!path.startsWith('/') || ambiguous.test(path)) return 'ambiguous';
     if (options.public.some((prefix) => covers(prefix, path))) return 'public';
     if (options.identityOnly.some((prefix) => covers(prefix, path))) return 'identity';
     return 'model';
+  }
+
+  return (input) => {
+    const path = pathname(input.path);
+    let route = routes.get(path);
+    if (route === undefined) {
+      route = byPath(path);
+      if (path.length <= maxPathLength) routes.set(path, route);
+    }
+    if (route === 'ambiguous') return denied('path_invalid', 'The path can be read in more than one way.');
+    const configured = input.contextExtensions.get('tiergate.class');
+    if (configured === 'public' || (options.cors && isPreflight(input))) return 'public';
+    if (configured === 'identityOnly') return 'identity';
+    return route;
   };
 }
 
