@@ -60,8 +60,7 @@ const commands: Readonly<Record<string, Command>> = {
     load: async () => (await import('./programs/simulate.ts')).simulate,
   },
   'check-config': {
-    options: 'FILE',
-    summary: 'every mistake of a process file at once',
+    summary: 'every mistake of a process file or a policy document at once; what a new document changes',
     load: async () => (await import('./programs/check-config.ts')).checkConfig,
   },
 };
@@ -88,17 +87,25 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     io.out(usage());
     return exitCode.done;
   }
+  if (['--version', '-v', 'version'].includes(name) || args.includes('--version')) {
+    io.out(`tiergate ${(await import('./programs/run-server.ts')).packageVersion()}`);
+    return exitCode.done;
+  }
   const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (command === undefined) {
     io.err(`tiergate has no command ${name}\n\n${usage()}`);
     return exitCode.usage;
   }
-  if (command.options !== undefined && args.includes('--help')) {
+  if (command.options !== undefined && args.some((arg) => arg === '--help' || arg === '-h')) {
     io.out(`usage: tiergate ${name} ${command.options}\n\n${command.summary}`);
     return exitCode.done;
   }
   const program = await command.load();
-  return await program(args, io);
+  // One spelling for the commands, which all know the long one.
+  return await program(
+    args.map((arg) => (arg === '-h' ? '--help' : arg)),
+    io,
+  );
 }
 
 // Never process.exit: whoever started something ends it, and the process ends when nothing is left to do.

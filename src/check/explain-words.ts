@@ -131,6 +131,8 @@ const changes: Partial<Readonly<Record<DenialReason, Change>>> = {
   model_unknown: () => 'A path (or header) that names a model: /<namespace>/<model>/v1/chat/completions.',
   path_invalid: () =>
     'A path without empty, dot and encoded segments, which Envoy and a model server read alike.',
+  usage_required: () =>
+    'A stream with stream_options.include_usage: true; or streamWithoutUsage of the tier.',
   requests_exceeded: full,
   tokens_exceeded: full,
   capacity_exceeded: full,

@@ -42,13 +42,19 @@ export function screenJwt(
   const claims = readJwtClaims(token);
   if (claims === undefined) {
     if (options.opaqueTokens) return undefined;
-    return denied('credential_malformed', 'The access token is not a JSON Web Token.');
+    return denied(
+      'credential_malformed',
+      'The token is not an access token; a token of the cluster is exchanged for one at POST /v1/tokens.',
+    );
   }
   if (claims.expiresAtMs !== undefined && claims.expiresAtMs + leewayMs < nowMs) {
     return denied('token_expired', 'The access token has expired.');
   }
   if (!claims.audiences.includes(options.audience)) {
-    return denied('wrong_audience', 'The access token is not meant for this gateway.');
+    return denied(
+      'wrong_audience',
+      'The token is not meant for this gateway; a token of the cluster is exchanged for one that is at POST /v1/tokens.',
+    );
   }
   const issuers = options.issuers();
   const isNamed = issuers === undefined || (claims.issuer !== undefined && issuers.includes(claims.issuer));

@@ -33,6 +33,50 @@ export function parsePolicyFile(text: string, options: PolicyOptions): ParsedPol
   );
 }
 
+/**
+ * As parsePolicyFile, or the manifest of the ConfigMap with such a text under `tiers`, as it is applied to a cluster.
+ * Lines are those of the manifest where the text is a block (`tiers: |`), as it always is.
+ */
+export function parsePolicyManifest(text: string, options: PolicyOptions): ParsedPolicy {
+  const { content, yaml, lines } = readYaml(text);
+  if (!isConfigMap(content)) return parsePolicyFile(text, options);
+  const { data } = content;
+  if (!isTexts(data)) {
+    return { valid: false, mistakes: [{ path: 'data', message: 'the ConfigMap has no data of texts' }] };
+  }
+  const node = yaml.getIn(['data', 'tiers'], true) as { range?: [number] } | undefined;
+  const above = node?.range === undefined ? 0 : lines.linePos(node.range[0]).line;
+  const shift = (line: number | undefined) => (line === undefined ? undefined : line + above);
+  const parsed = parsePolicyConfigMap(data, options);
+  if (parsed.valid) {
+    const { lineOf } = parsed.policy;
+    return {
+      valid: true,
+      policy: Object.freeze({ ...parsed.policy, lineOf: (path: Path) => shift(lineOf?.(path)) }),
+    };
+  }
+  const mistakes = parsed.mistakes.map((mistake) =>
+    mistake.line === undefined ? mistake : Object.assign({}, mistake, { line: mistake.line + above }),
+  );
+  return { valid: false, mistakes };
+}
+
+/** Whether a text is meant as a policy document, or as the ConfigMap of one, right or wrong. */
+export function looksLikePolicy(text: string): boolean {
+  const { content } = readYaml(text);
+  if (Array.isArray(content) || isConfigMap(content)) return true;
+  return typeof content === 'object' && content !== null && 'tiers' in content;
+}
+
+function isConfigMap(content: unknown): content is { readonly data?: unknown } {
+  return typeof content === 'object' && content !== null && 'kind' in content && content.kind === 'ConfigMap';
+}
+
+function isTexts(data: unknown): data is Readonly<Record<string, string>> {
+  if (typeof data !== 'object' || data === null) return false;
+  return Object.values(data).every((text) => typeof text === 'string');
+}
+
 interface ReadYaml {
   readonly yaml: Document.Parsed;
   readonly lines: LineCounter;

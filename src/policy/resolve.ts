@@ -1,5 +1,18 @@
 import type { ModelCapacity, ModelLimits, Policy, Tier } from './policy.ts';
 
+/**
+ * The tier of the highest level that holds one of the groups (the first in the document among equals, as
+ * `tier-to-group-mapping` always meant it), else the default tier where one is set.
+ */
+export function tierOf({ tierByGroup, defaultTier }: Policy, groups: readonly string[]): Tier | undefined {
+  let best: Tier | undefined;
+  for (const group of groups) {
+    const tier = tierByGroup.get(group);
+    if (tier !== undefined && (best === undefined || tier.rank < best.rank)) best = tier;
+  }
+  return best ?? defaultTier;
+}
+
 /** What a tier says of a model beside what it says of all: the narrowest pattern that matches, and no other. */
 export function modelLimitsOf({ models }: Tier, model: string): ModelLimits | undefined {
   return models.find(({ pattern }) => pattern.matches(model));

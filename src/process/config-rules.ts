@@ -4,7 +4,13 @@ import { collides, formatListenAddress, isLoopback, type ListenAddress } from '.
 
 export type ReportMistake = (path: KeyPath, message: string) => void;
 
-type Rule = (config: ConfigSections, report: ReportMistake) => void;
+/** What of the file is used at all. */
+export interface ConfigNeeds {
+  /** Whether requests are counted; default true. Then it must say where. */
+  readonly counters?: boolean;
+}
+
+type Rule = (config: ConfigSections, report: ReportMistake, needs: ConfigNeeds) => void;
 
 /** Audience of the tokens that this instance issues and takes, unless the file says otherwise. */
 export function defaultAudience(instance: string): string {
@@ -12,8 +18,8 @@ export function defaultAudience(instance: string): string {
 }
 
 /** What must hold between keys. A rule says what is wrong at the key that an operator would change. */
-export function checkRules(config: ConfigSections, report: ReportMistake): void {
-  for (const rule of rules) rule(config, report);
+export function checkRules(config: ConfigSections, report: ReportMistake, needs: ConfigNeeds = {}): void {
+  for (const rule of rules) rule(config, report, needs);
 }
 
 const rules: readonly Rule[] = [
@@ -32,10 +38,14 @@ const rules: readonly Rule[] = [
   kubernetesContextHasAFile,
 ];
 
-function redisIsReachable({ limits, redis }: ConfigSections, report: ReportMistake): void {
+function redisIsReachable(
+  { limits, redis }: ConfigSections,
+  report: ReportMistake,
+  { counters = true }: ConfigNeeds,
+): void {
   const ways = (['url', 'cluster', 'sentinel'] as const).filter((key) => redis[key] !== undefined);
   for (const way of ways.slice(1)) report(['redis', way], `excludes redis.${ways[0]}: one way to Redis`);
-  if (limits.store !== 'redis') return;
+  if (limits.store !== 'redis' || !counters) return;
   if (ways.length === 0) {
     report(['redis', 'url'], 'is needed where limits.store is redis, for example redis://redis:6379');
   }

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { LimitsDocument } from '../policy/document.ts';
 import { ConfigMistakes } from './config-mistakes.ts';
-import { defaultAudience } from './config-rules.ts';
+import { type ConfigNeeds, defaultAudience } from './config-rules.ts';
 import type { ConfigSections } from './config-schema.ts';
 import { readConfigText } from './config-text.ts';
 import { resolveRegistrarPaths } from './registrar-config.ts';
@@ -78,19 +78,20 @@ export interface ConfigTextOptions {
   readonly file: string;
   /** Folder from which relative paths of files are meant. */
   readonly folder: string;
+  readonly needs?: ConfigNeeds;
 }
 
 /** Text of a process file → Config. Throws ConfigMistakes with every mistake at once. */
 export function parseConfig(text: string, options: ConfigTextOptions): Config {
   const read = readConfigText(text);
   if (read.mistakes.length > 0) throw new ConfigMistakes(options.file, read.mistakes);
-  const validated = validateConfig(read);
+  const validated = validateConfig(read, options.needs);
   if (!validated.valid) throw new ConfigMistakes(options.file, validated.mistakes);
   return freeze(configFrom(validated.sections, (path) => resolve(options.folder, path)));
 }
 
 /** The process file at a path → Config. Throws ConfigMistakes, also when it can not be read. */
-export function loadConfig(path: string): Config {
+export function loadConfig(path: string, needs: ConfigNeeds = {}): Config {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
@@ -98,7 +99,7 @@ export function loadConfig(path: string): Config {
     const code = (error as NodeJS.ErrnoException).code ?? 'unknown fault';
     throw new ConfigMistakes(path, [{ path: '', message: `can not be read (${code})` }]);
   }
-  return parseConfig(text, { file: path, folder: dirname(resolve(path)) });
+  return parseConfig(text, { file: path, folder: dirname(resolve(path)), needs });
 }
 
 const defaultTemplate = '/{namespace}/{model}/';

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { checkRules } from './config-rules.ts';
+import { checkRules, type ConfigNeeds } from './config-rules.ts';
 import { type ConfigSections, configSchema } from './config-schema.ts';
 import { type ConfigMistake, type ConfigText, formatKeyPath, type KeyPath } from './config-text.ts';
 import { nearestWord } from './nearest-word.ts';
@@ -18,7 +18,7 @@ interface Finding {
  * Schema, then rules between keys; all mistakes at once. A value that the schema
  * refuses is taken out, as if its key were not there, so that the rules can still judge the rest.
  */
-export function validateConfig({ content, lineOf }: ConfigText): ValidatedConfig {
+export function validateConfig({ content, lineOf }: ConfigText, needs: ConfigNeeds = {}): ValidatedConfig {
   const found: Finding[] = [];
   let rest: unknown = structuredClone(withoutEmptySections(content));
   let parsed = configSchema.safeParse(rest);
@@ -33,7 +33,7 @@ export function validateConfig({ content, lineOf }: ConfigText): ValidatedConfig
   const report = (path: KeyPath, message: string): void => {
     if (!found.some((earlier) => overlaps(earlier.path, path))) found.push({ path, message });
   };
-  checkRules(parsed.data, report);
+  checkRules(parsed.data, report, needs);
   if (found.length === 0) return { valid: true, sections: parsed.data };
   const mistakes = found.map(({ path, message }): ConfigMistake => {
     const line = lineOf(path);

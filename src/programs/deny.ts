@@ -3,7 +3,7 @@ import type { DeniedEntry, DeniedKind } from '../check/denied-list.ts';
 import { isDependencyError } from '../dependency-error.ts';
 import { parseDuration } from '../duration.ts';
 import { createKubernetesClient } from '../kubernetes/client.ts';
-import { loadConnection } from '../kubernetes/connection.ts';
+import { type Connection, loadConnection } from '../kubernetes/connection.ts';
 import {
   createDeniedStore,
   deniedKey,
@@ -11,6 +11,7 @@ import {
   type StoredDenial,
 } from '../kubernetes/denied-config-map.ts';
 import { type Config, loadConfig, parseConfig } from '../process/config.ts';
+import { ConfigMistakes } from '../process/config-mistakes.ts';
 import { readEnvironment } from '../process/environment.ts';
 import { kubeconfigOf } from './load-policy.ts';
 import { exitCode, type Program, type ProgramIo } from './program.ts';
@@ -167,13 +168,24 @@ function wrong(io: ProgramIo, words: string): number {
 
 async function openStore(values: Values, io: ProgramIo) {
   const config = readConfig(values.config ?? readEnvironment(io.env).configFile);
-  const connection = await loadConnection(kubeconfigOf(config));
+  const connection = await connect(config);
   const { source } = config.policy;
   const namespace =
     values.namespace ?? (source.kind === 'configMap' ? source.namespace : undefined) ?? connection.namespace;
   if (namespace === undefined) return 'which namespace? give --namespace';
   const client = createKubernetesClient({ connection, timeoutMs });
   return { denied: createDeniedStore(client, namespace), close: client.close };
+}
+
+/** Throws ConfigMistakes: there is no cluster to ask. */
+async function connect(config: Config): Promise<Connection> {
+  try {
+    return await loadConnection(kubeconfigOf(config));
+  } catch (error) {
+    if (isDependencyError(error)) throw error;
+    const message = error instanceof Error ? error.message : String(error);
+    throw new ConfigMistakes('kubeconfig', [{ path: '', message }]);
+  }
 }
 
 /** Without a process file, only what the environment says of the cluster counts. */

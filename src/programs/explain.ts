@@ -8,7 +8,7 @@ import { createSecret, type Secret } from '../secret.ts';
 import { clusterTokenOptions, readClusterToken, readUrl } from './cluster-token.ts';
 import { createOfflineExplain } from './explain-offline.ts';
 import { explanationLines } from './explain-text.ts';
-import { readPolicyFile } from './load-policy.ts';
+import { readPolicyDocument } from './policy-document.ts';
 import { exitCode, type Program, type ProgramIo } from './program.ts';
 import { exitCodeOf } from './run-server.ts';
 
@@ -144,7 +144,7 @@ async function explainOffline({ question }: Asked, values: Values): Promise<Expl
   if (path === undefined) return 'the process file names a ConfigMap: give the policy document by --policy';
   const read = readExplainQuestion(question);
   if (typeof read === 'string') return read;
-  return createOfflineExplain(config, readPolicyFile(path, config))(read);
+  return createOfflineExplain(config, readPolicyDocument(path, config))(read);
 }
 
 /** Throws DependencyError. */

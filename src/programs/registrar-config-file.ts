@@ -19,7 +19,8 @@ export function loadRegistrarFile(path: string | undefined, { env }: Pick<Progra
     throw new ConfigMistakes('arguments', [
       { path: '', message: 'name a process file: --config FILE or CONFIG_FILE' },
     ]);
-  const config = loadConfig(file);
+  // Nothing is counted here: a file for the registrar alone says nothing of Redis.
+  const config = loadConfig(file, { counters: false });
   return { config, registrar: registrarOf(config, file) };
 }
 

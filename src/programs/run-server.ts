@@ -35,10 +35,12 @@ const maxBufferedLogBytes = 4 * 1024 * 1024;
 
 /** `tiergate <server> [--config FILE]`: reads the process file, then runs until a signal ends it. */
 export async function runServer(server: Server, args: readonly string[], io: ProgramIo): Promise<number> {
+  let isGivenNoFile = false;
   try {
     const environment = readEnvironment(io.env);
     const { values } = parseArgs({ args: [...args], options: { config: { type: 'string' } } });
     const path = values.config ?? environment.configFile;
+    isGivenNoFile = path === undefined;
     const config = path === undefined ? parseConfig('', { file: 'defaults', folder: '.' }) : loadConfig(path);
     const mistakes = (await server.preflight?.(config)) ?? [];
     if (mistakes.length > 0) {
@@ -70,7 +72,11 @@ export async function runServer(server: Server, args: readonly string[], io: Pro
     });
     return exitCode.done;
   } catch (error) {
-    return exitCodeOf(error, io);
+    const code = exitCodeOf(error, io);
+    if (isGivenNoFile && code === exitCode.config) {
+      io.err('no process file was given: --config FILE, or CONFIG_FILE; `tiergate sandbox` needs none');
+    }
+    return code;
   }
 }
 

@@ -149,6 +149,9 @@ async function start(
     ...(path === undefined && { policy }),
     drainDelayMs: 0,
   });
+  authorizer.policy.onChange(({ tiers }) =>
+    io.out(`policy: the new document is in force, tiers ${tiers.map(({ name }) => name).join(', ')}`),
+  );
   // A tier that is new gets what installation would have made for it.
   authorizer.policy.onChange(({ tiers }) =>
     seedCluster(

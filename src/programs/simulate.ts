@@ -6,7 +6,7 @@ import { simulationChart } from '../check/simulation-chart.ts';
 import { loadConfig, parseConfig } from '../process/config.ts';
 import { currentProcess } from '../process/current-process.ts';
 import { type DecisionLogReading, readDecisionLog } from '../process/decision-log-reader.ts';
-import { readPolicyFile } from './load-policy.ts';
+import { readPolicyDocument } from './policy-document.ts';
 import { exitCode, type Program, type ProgramIo } from './program.ts';
 import { exitCodeOf } from './run-server.ts';
 import { simulationLines } from './simulation-text.ts';
@@ -69,7 +69,7 @@ export const simulate: Program = async (args, io) => {
         : loadConfig(values.config);
     const groups = values.users === undefined ? undefined : readUsersFile(values.users);
     const simulation = createSimulation({
-      policy: readPolicyFile(policyFile, config),
+      policy: readPolicyDocument(policyFile, config),
       ...(groups !== undefined && { groupsOf: (user) => groups.get(user) }),
     });
     return await run(simulation, { values, loads, io });

@@ -152,6 +152,38 @@ kubernetes: {kubeconfig: kubeconfig-good}
     },
   );
 
+  it.each([{ args: ['--version'] }, { args: ['issuer', '--version'] }])(
+    'tells its version: tiergate $args',
+    async ({ args }) => {
+      const { code, out } = await runProgram(args);
+      expect({ code, out }).toEqual({
+        code: 0,
+        out: expect.stringMatching(/^tiergate \d+\.\d+\.\d+\n$/) as string,
+      });
+    },
+  );
+
+  it.each(['authorizer', 'issuer', 'deny', 'usage', 'token', 'iat', 'explain', 'simulate', 'check-config'])(
+    'tells how %s is used, by -h',
+    async (name) => {
+      const { code, out, err } = await runProgram([name, '-h']);
+      expect({ code, err }).toEqual({ code: 0, err: '' });
+      expect(out).toContain(`usage: tiergate ${name}`);
+    },
+  );
+
+  it('says what to give where no process file is given', async () => {
+    const { code, err } = await spied(['authorizer']);
+    expect(code).toBe(78);
+    expect(err).toContain('no process file was given: --config FILE, or CONFIG_FILE');
+  });
+
+  it('says in one line that there is no cluster', async () => {
+    const { code, out, err } = await spied(['deny', 'list']);
+    expect({ code, out }).toEqual({ code: 78, out: '' });
+    expect(err).toMatch(/^kubeconfig: .*there is no kubeconfig.*\n$/);
+  });
+
   it('tells the flags of a command', async () => {
     const { code, out } = await runProgram(['sandbox', '--help']);
     expect(code).toBe(0);
@@ -173,5 +205,29 @@ kubernetes: {kubeconfig: kubeconfig-good}
     expect(code).toBe(0);
     expect(out).toBe(`${path}: valid; ${join(folder, 'tiers.yaml')}: valid, tiers free, gold\n`);
     expect(err).toContain('warning: Tier');
+  });
+
+  it('may name files that are elsewhere, unless they are asked for', async () => {
+    const path = file('keys.yaml', 'redis: {url: "redis://127.0.0.1:1", keySecretFile: /nowhere/key}\n');
+    const told = await spied(['check-config', path]);
+    expect(told.code).toBe(0);
+    expect(told.err).toContain('not here: /nowhere/key: the secret can not be read (ENOENT)');
+    const strict = await spied(['check-config', path, '--files']);
+    expect({ code: strict.code, out: strict.out }).toEqual({ code: 78, out: '' });
+  });
+
+  it('is recognised as a policy document, also in its ConfigMap, and set against another', async () => {
+    const now = file('now.yaml', '[{name: free, groups: [a], limits: {requests: [{limit: 5, window: 2m}]}}]');
+    const next = file(
+      'next.yaml',
+      'kind: ConfigMap\ndata:\n  tiers: |\n    - {name: free, groups: [a], limits: {requests: [{limit: 6, window: 2m}]}}\n',
+    );
+    expect((await runProgram(['check-config', next])).out).toBe(
+      `${next}: a valid policy document, tiers free\n`,
+    );
+    const compared = await runProgram(['check-config', '--policy', next, '--against', now, '--exit-code']);
+    expect(compared).toEqual({ code: 1, out: '~ tier free: requests in 2m: 5 -> 6\n', err: '' });
+    const same = await runProgram(['check-config', '--policy', now, '--against', now, '--exit-code']);
+    expect(same).toEqual({ code: 0, out: 'nothing changes for anybody\n', err: '' });
   });
 });
