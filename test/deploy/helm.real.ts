@@ -31,6 +31,7 @@ describe('the chart', () => {
       await kustomizeWith('base', [
         'components/registrar',
         'components/monitoring',
+        'components/registrar-monitoring',
         'components/create-namespaces',
         'components/openshift',
         'components/http-door',

@@ -33,8 +33,11 @@ const policy = `
 - {name: premium, level: 10, groups: [tier-premium-users], limits: unlimited}
 `;
 
-/** `nodeArgs` are Node's own, for both. */
-export async function startTwoPrograms(nodeArgs: readonly string[] = []): Promise<TwoPrograms> {
+/** `nodeArgs` are Node's own, for both. `more`: sections of the process file, said over what stands here. */
+export async function startTwoPrograms(
+  nodeArgs: readonly string[] = [],
+  more: (folder: string) => object = () => ({}),
+): Promise<TwoPrograms> {
   const folder = mkdtempSync(join(tmpdir(), 'tiergate-two-'));
   const unguessable = (word: string) => `${word}-${randomBytes(24).toString('base64url')}`;
   const people = sandboxUsers.map(({ username, groups }) => ({
@@ -76,6 +79,7 @@ export async function startTwoPrograms(nodeArgs: readonly string[] = []): Promis
         reviews: { timeout: '500ms' },
         check: { deadline: '800ms' },
         log: { level: 'debug', decisions: 'all' },
+        ...more(folder),
       }),
     );
     return startProgram([name, '--config', join(folder, `${name}.yaml`)], { nodeArgs, folder });
