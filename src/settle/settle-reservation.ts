@@ -56,11 +56,15 @@ export function createSettleReservation(options: SettleReservationOptions): Sett
     const reservation = parseKeyedId(reservationId);
     if (reservation === undefined) return 'unknown';
     if (used === undefined) return 'kept';
+    let isInDoubt = false;
     for (const pauseMs of pausesMs) {
       try {
-        return await settleTokens(reservation, used);
+        const settled = await settleTokens(reservation, used);
+        // Of what timed out the reply may have been lost, and nothing else.
+        return isInDoubt ? 'settled' : settled;
       } catch (error) {
         if (!isDependencyError(error)) throw error;
+        isInDoubt ||= error.code === 'timeout' || error.code === 'unreachable';
       }
       const isOver = await wait(pauseMs).then(
         () => false,

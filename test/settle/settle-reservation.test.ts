@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { KeyedId } from '../../src/check/keyed-id.ts';
-import type { TokensUsed } from '../../src/check/settlement.ts';
-import { DependencyError } from '../../src/dependency-error.ts';
+import type { Settled, TokensUsed } from '../../src/check/settlement.ts';
+import { DependencyError, type DependencyFault } from '../../src/dependency-error.ts';
 import {
   createSettleReservation,
   type ReservationEnd,
@@ -11,7 +11,7 @@ import {
 
 const reservationId = `${'t'.repeat(22)}.${'n'.repeat(22)}`;
 
-function createWorld(faults = 0) {
+function createWorld(faults = 0, code: DependencyFault = 'failed', answer: Settled = 'settled') {
   const asked: { readonly reservation: KeyedId; readonly used: TokensUsed }[] = [];
   const observed: SettlementResult[] = [];
   const waits: number[] = [];
@@ -20,10 +20,10 @@ function createWorld(faults = 0) {
     settleTokens(reservation, used) {
       if (left > 0) {
         left -= 1;
-        throw new DependencyError('redis', 'unreachable');
+        throw new DependencyError('redis', code);
       }
       asked.push({ reservation, used });
-      return 'settled';
+      return answer;
     },
     wait: async (ms) => void waits.push(ms),
     observe: (_end: ReservationEnd, result) => void observed.push(result),
@@ -76,6 +76,20 @@ describe('the end of a reservation', () => {
     const long = createWorld(100);
     expect(await long.settle({ reservationId, usage: { totalTokens: 5 } })).toBe('given_up');
     expect(long.waits.reduce((sum, ms) => sum + ms)).toBeGreaterThan(30_000);
+  });
+});
+
+describe('a settlement whose reply was lost', () => {
+  const usage = { totalTokens: 5 };
+
+  it('was one, though the counters know nothing of it when they are asked again', async () => {
+    const { settle } = createWorld(1, 'timeout', 'unknown');
+    expect(await settle({ reservationId, usage })).toBe('settled');
+  });
+
+  it('is not thought to be one where the counters had refused', async () => {
+    const { settle } = createWorld(1, 'failed', 'unknown');
+    expect(await settle({ reservationId, usage })).toBe('unknown');
   });
 });
 
