@@ -18,7 +18,22 @@ export interface CheckQuestion {
   readonly source: string;
   /** Lower-case names; a header sent several times is joined by commas, as Envoy does. */
   readonly headers: Readonly<Record<string, string>>;
+  /** All of it, where the gateway has waited for that. */
+  readonly body?: Uint8Array | undefined;
 }
+
+/** The end of a request, as far as the authorizer asks about it. */
+export interface ToldEnd {
+  readonly granted: Granted;
+  /** 0: there was no answer. */
+  readonly status: number;
+  readonly responseBytes: number;
+  /** Numbers by the names of the metadata namespace `tiergate`. */
+  readonly usage: Readonly<Record<string, number>>;
+}
+
+/** What the authorizer wants to be told again at the end: text and numbers of its dynamic metadata. */
+export type Granted = Readonly<Record<string, string | number>>;
 
 type HeaderList = readonly (readonly [name: string, value: string])[];
 
@@ -31,16 +46,16 @@ export type CheckAnswer =
       readonly headersToRemove: readonly string[];
       /** Added to the answer to the client. */
       readonly responseHeaders: HeaderList;
-      /** Whose end is to be told, where the tier limits open requests. */
-      readonly slotId: string | undefined;
+      /** Its end is to be told where it has a `slot_id` or a `reservation_id`. */
+      readonly granted: Granted;
     }
   | { readonly allowed: false; readonly status: number; readonly headers: HeaderList; readonly body: string };
 
 export interface CheckClient {
   /** Rejects when the call fails or takes longer than the time-out. */
   readonly ask: (question: CheckQuestion, timeoutMs: number) => Promise<CheckAnswer>;
-  /** Tells the end of a request with a slot, as Envoy's access log does; like that, it may get lost. */
-  readonly tellEnd: (slotId: string) => void;
+  /** Tells the end of a request, as Envoy's access log does; like that, it may get lost. */
+  readonly tellEnd: (end: ToldEnd) => void;
   readonly close: () => void;
 }
 
@@ -62,7 +77,9 @@ interface CheckResponseMessage {
     readonly body: string;
   } | null;
   readonly dynamicMetadata: {
-    readonly fields: Readonly<Record<string, { readonly stringValue?: string } | undefined>>;
+    readonly fields: Readonly<
+      Record<string, { readonly stringValue?: string; readonly numberValue?: number } | undefined>
+    >;
   } | null;
 }
 
@@ -96,7 +113,7 @@ export function createCheckClient(address: string): CheckClient {
           else resolve(answerOf(response));
         });
       }),
-    tellEnd: (slotId) => accessLog.write(endOf(slotId)),
+    tellEnd: (end) => accessLog.write(endOf(end)),
     close() {
       accessLog.close();
       client.close();
@@ -116,12 +133,24 @@ function serviceAt(root: object, path: string): ServiceConstructor {
   return found as ServiceConstructor;
 }
 
-function checkRequest({ id, method, path, host, source, headers }: CheckQuestion): object {
+function checkRequest({ id, method, path, host, source, headers, body }: CheckQuestion): object {
   return {
     attributes: {
       source: { address: { socketAddress: { address: source } } },
       request: {
-        http: { id, method, path, host, headers: { ...headers, ':method': method, ':path': path } },
+        http: {
+          id,
+          method,
+          path,
+          host,
+          headers: {
+            ...headers,
+            ':method': method,
+            ':path': path,
+            ...(body !== undefined && { 'x-envoy-auth-partial-body': 'false' }),
+          },
+          ...(body !== undefined && { size: body.length, rawBody: body }),
+        },
       },
     },
   };
@@ -161,21 +190,36 @@ function openAccessLog(address: string) {
   };
 }
 
-function endOf(slotId: string): object {
-  const granted = { fields: { slot_id: { stringValue: slotId } } };
+function endOf({ granted, status, responseBytes, usage }: ToldEnd): object {
   const common_properties = {
     access_log_type: 'DownstreamEnd',
-    metadata: { filter_metadata: { 'envoy.filters.http.ext_authz': granted } },
+    metadata: {
+      filter_metadata: { 'envoy.filters.http.ext_authz': structOf(granted), tiergate: structOf(usage) },
+    },
   };
-  return { http_logs: { log_entry: [{ common_properties }] } };
+  const response = { response_code: { value: status }, response_body_bytes: responseBytes };
+  return { http_logs: { log_entry: [{ common_properties, response }] } };
 }
 
-function answerOf({
-  status,
-  okResponse,
-  deniedResponse,
-  dynamicMetadata,
-}: CheckResponseMessage): CheckAnswer {
+function structOf(scalars: Granted): object {
+  const values = Object.entries(scalars).map(([key, value]) => [
+    key,
+    typeof value === 'string' ? { stringValue: value } : { numberValue: value },
+  ]);
+  return { fields: Object.fromEntries(values) };
+}
+
+function grantedOf({ dynamicMetadata }: CheckResponseMessage): Granted {
+  const granted: Record<string, string | number> = {};
+  for (const [key, value] of Object.entries(dynamicMetadata?.fields ?? {})) {
+    const scalar = value?.stringValue ?? value?.numberValue;
+    if (scalar !== undefined) granted[key] = scalar;
+  }
+  return granted;
+}
+
+function answerOf(response: CheckResponseMessage): CheckAnswer {
+  const { status, okResponse, deniedResponse } = response;
   // As Envoy: any code but OK denies, whatever else the message holds.
   if ((status?.code ?? 0) === 0) {
     return {
@@ -183,7 +227,7 @@ function answerOf({
       headers: headerList(okResponse?.headers),
       headersToRemove: okResponse?.headersToRemove ?? [],
       responseHeaders: headerList(okResponse?.responseHeadersToAdd),
-      slotId: dynamicMetadata?.fields['slot_id']?.stringValue,
+      granted: grantedOf(response),
     };
   }
   return {

@@ -2,7 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { pipeline } from 'node:stream';
-import type { CheckAnswer, CheckClient, CheckQuestion } from '../envoy/check-client.ts';
+import type { CheckAnswer, CheckClient, CheckQuestion, Granted } from '../envoy/check-client.ts';
+import { createUsageReader, type UsageReader } from '../settle/usage-in-body.ts';
+import { readBytes } from './read-bytes.ts';
 
 type HeaderList = readonly (readonly [name: string, value: string])[];
 
@@ -68,7 +70,12 @@ async function serve(
   outgoing: ServerResponse,
   options: GatewayOptions,
 ): Promise<void> {
-  const question = questionOf(incoming);
+  const body = isIssuerPath(incoming.url ?? '') ? undefined : await readBytes(incoming, maxBodyBytes);
+  if (body === undefined && !isIssuerPath(incoming.url ?? '')) {
+    outgoing.writeHead(413, { 'content-type': 'text/plain' }).end('Payload Too Large');
+    return;
+  }
+  const question = { ...questionOf(incoming), body };
   const answer = await options.ask(question, options.checkTimeoutMs);
   if (!answer.allowed) {
     // What the client still sends is nobody's: Envoy closes such a stream too.
@@ -76,8 +83,7 @@ async function serve(
     outgoing.writeHead(answer.status, flat(answer.headers)).end(answer.body);
     return;
   }
-  const { slotId } = answer;
-  if (slotId !== undefined) whenClosed(outgoing, () => options.tellEnd(slotId));
+  const counted = watchEnd(outgoing, answer.granted, options.tellEnd);
   const headers = upstreamHeaders(question, answer);
   const port = isIssuerPath(question.path) ? options.issuerPort : options.modelPort;
   const upstream = request(
@@ -88,6 +94,7 @@ async function serve(
         .flatMap(([name, value]) =>
           (Array.isArray(value) ? value : [value ?? '']).map((one) => [name, one] as const),
         );
+      counted(response);
       outgoing.writeHead(response.statusCode ?? 502, flat([...responseHeaders, ...answer.responseHeaders]));
       // Either side going away ends the other: pipeline destroys both.
       pipeline(response, outgoing, () => undefined);
@@ -98,7 +105,46 @@ async function serve(
     else outgoing.writeHead(503, { 'content-type': 'text/plain' }).end('upstream connect error');
   });
   outgoing.on('close', () => upstream.destroy());
-  pipeline(incoming, upstream, () => undefined);
+  if (body === undefined) pipeline(incoming, upstream, () => undefined);
+  else upstream.end(body);
+}
+
+/** Bodies that Envoy's filters hold until they are whole; a longer one is refused. */
+const maxBodyBytes = 1024 * 1024;
+
+/**
+ * Tells the authorizer of the end of a request that has something of it, with what its answer says that it used. Returns
+ * what looks at that answer.
+ */
+function watchEnd(
+  outgoing: ServerResponse,
+  granted: Granted,
+  tellEnd: GatewayOptions['tellEnd'],
+): (response: IncomingMessage) => void {
+  if (granted['slot_id'] === undefined && granted['reservation_id'] === undefined) return () => undefined;
+  let reader: UsageReader | undefined;
+  let responseBytes = 0;
+  whenClosed(outgoing, () => {
+    const { inputTokens, outputTokens, totalTokens } = reader?.usage() ?? {};
+    tellEnd({
+      granted,
+      status: outgoing.headersSent ? outgoing.statusCode : 0,
+      responseBytes,
+      usage: {
+        ...(inputTokens !== undefined && { prompt_tokens: inputTokens }),
+        ...(outputTokens !== undefined && { completion_tokens: outputTokens }),
+        ...(totalTokens !== undefined && { total_tokens: totalTokens }),
+      },
+    });
+  });
+  return (response) => {
+    const { 'content-type': contentType, 'content-encoding': contentEncoding } = response.headers;
+    reader = createUsageReader({ contentType, contentEncoding });
+    response.on('data', (chunk: Buffer) => {
+      responseBytes += chunk.length;
+      reader?.write(chunk);
+    });
+  };
 }
 
 /** Also where the client went away while the authorizer was asked. */

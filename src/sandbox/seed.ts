@@ -35,17 +35,17 @@ export const sandboxPolicy = `# Tiers of the sandbox. The highest level wins.
   displayName: Free
   level: 0
   groups: [tier-free-users, system:authenticated]
-  limits: {requests: [{limit: 5, window: 2m}]}
+  limits: {requests: [{limit: 5, window: 2m}], tokens: [{limit: 10000, window: 2m}]}
 - name: premium
   displayName: Premium
   level: 10
   groups: [tier-premium-users]
-  limits: {requests: [{limit: 20, window: 2m}]}
+  limits: {requests: [{limit: 20, window: 2m}], tokens: [{limit: 50000, window: 2m}]}
 - name: enterprise
   displayName: Enterprise
   level: 20
   groups: [tier-enterprise-users]
-  limits: {requests: [{limit: 50, window: 2m}]}
+  limits: {requests: [{limit: 50, window: 2m}], tokens: [{limit: 200000, window: 2m}]}
 `;
 
 interface SandboxModel {

@@ -1,7 +1,7 @@
 import { createAssignTier } from '../check/tier.ts';
 import { isDenied } from '../check/outcome.ts';
 import { formatDuration } from '../duration.ts';
-import type { Policy, Tier, WindowLimit } from '../policy/policy.ts';
+import type { Policy, Tier, WindowLimit, WindowUnit } from '../policy/policy.ts';
 import { admin, bob, largeModel, modelNamespace, type SandboxUser, sandboxUsers } from './seed.ts';
 
 export interface StartTextOptions {
@@ -105,20 +105,24 @@ const mostToTry = 100;
 
 /** The requests after which one is denied, where it takes neither too few to show nor too many to try. */
 function requestLimit(tier: Tier | undefined): number | undefined {
-  const limit = Math.min(...requestWindows(tier).map((window) => window.limit));
+  const limit = Math.min(...enforced(tier, 'requests').map((window) => window.limit));
   return limit > 2 && limit <= mostToTry ? limit : undefined;
 }
 
-function requestWindows(tier: Tier | undefined): readonly WindowLimit[] {
-  return (tier?.windows ?? []).filter(({ unit, mode }) => unit === 'requests' && mode === 'enforce');
+function enforced(tier: Tier | undefined, wanted: WindowUnit): readonly WindowLimit[] {
+  return (tier?.windows ?? []).filter(({ unit, mode }) => unit === wanted && mode === 'enforce');
 }
 
 function tierWords(tier: Tier | undefined): string {
   if (tier === undefined) return 'no tier';
-  const limits = requestWindows(tier).map(
-    ({ limit, windowMs }) => `${limit} requests per ${formatDuration(windowMs)}`,
-  );
-  return `${tier.name}: ${limits.length === 0 ? 'no limit of requests' : limits.join(', ')}`;
+  const words = (windows: readonly WindowLimit[], unit: string) =>
+    windows.map(({ limit, windowMs }) => `${limit} ${unit} per ${formatDuration(windowMs)}`);
+  const requests = words(enforced(tier, 'requests'), 'requests');
+  const limits = [
+    ...(requests.length === 0 ? ['no limit of requests'] : requests),
+    ...words(enforced(tier, 'tokens'), 'tokens'),
+  ];
+  return `${tier.name}: ${limits.join(', ')}`;
 }
 
 /** The tier of a person: by their own groups, and the one of everybody whom an API server knows. */

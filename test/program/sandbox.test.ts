@@ -73,9 +73,13 @@ describe('a sandbox', () => {
     expect(text).toMatch(
       /^ {2}console {5}http:\/\/127\.0\.0\.1:[1-9]\d+\/ \(log in with the token sandbox-admin\)$/m,
     );
-    expect(text).toContain('sandbox-alice  alice@example.com (premium: 20 requests per 2m)');
-    expect(text).toContain('sandbox-bob    bob@example.com (free: 5 requests per 2m)');
-    expect(text).toContain('sandbox-carol  carol@example.com (enterprise: 50 requests per 2m)');
+    expect(text).toContain(
+      'sandbox-alice  alice@example.com (premium: 20 requests per 2m, 50000 tokens per 2m)',
+    );
+    expect(text).toContain('sandbox-bob    bob@example.com (free: 5 requests per 2m, 10000 tokens per 2m)');
+    expect(text).toContain(
+      'sandbox-carol  carol@example.com (enterprise: 50 requests per 2m, 200000 tokens per 2m)',
+    );
     expect(text).toContain('may administer');
     expect(sandbox.err()).toBe('');
   });

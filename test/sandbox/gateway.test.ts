@@ -1,9 +1,12 @@
 import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, it } from 'vitest';
+import type { AccessLogEntry } from '../../src/check/access-log-entry.ts';
 import { createAccessLogService } from '../../src/envoy/access-log-service.ts';
 import { createCheckClient } from '../../src/envoy/check-client.ts';
+import type { CheckRequestInput } from '../../src/envoy/check-request.ts';
 import { createGateway } from '../../src/sandbox/gateway.ts';
+import { createModelServer } from '../../src/sandbox/model-server.ts';
 import { sampleAllowed } from '../envoy/sample.ts';
 import { atEnd, serve } from '../envoy/serve.ts';
 
@@ -71,6 +74,55 @@ describe('the built-in gateway', () => {
     second.destroy();
     await expect.poll(() => ended).toEqual(['a.1', 'a.2']);
     expect(accessLog.streams()).toBe(1);
+  });
+
+  it('sends the body along, and tells what the answer says that it used', async () => {
+    const inputs: CheckRequestInput[] = [];
+    const ends: AccessLogEntry[] = [];
+    const accessLog = createAccessLogService({
+      receive: (end) => void ends.push(end),
+      isBelieved: () => true,
+      observe: () => undefined,
+      onError: () => undefined,
+    });
+    const { address } = await serve({
+      services: [accessLog],
+      check: (input) => {
+        inputs.push(input as CheckRequestInput);
+        return { ...sampleAllowed, reservation: { id: 'a.b', tokens: 30 } };
+      },
+    });
+    const modelServer = createModelServer();
+    const { port: modelPort } = await modelServer.start();
+    atEnd(modelServer.stop);
+    const client = createCheckClient(address);
+    atEnd(client.close);
+    const gateway = createGateway({ ...client, checkTimeoutMs: 5000, modelPort, issuerPort: 1 });
+    const port = await gateway.listen(0);
+    atEnd(gateway.close);
+
+    const body = { model: 'llm/llama', max_tokens: 5, messages: [{ role: 'user', content: 'hello' }] };
+    const ask = async (more: object) => {
+      const answer = await fetch(`http://127.0.0.1:${port}/llm/llama/v1/chat/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ ...body, ...more }),
+      });
+      return answer.text();
+    };
+    await ask({});
+    await ask({ stream: true, stream_options: { include_usage: true } });
+    await ask({ stream: true });
+    await expect.poll(() => ends).toHaveLength(3);
+    expect(JSON.parse(Buffer.from(inputs[0]?.body ?? []).toString())).toEqual(body);
+    expect(ends.map(({ usage }) => (usage.get('total_tokens') === undefined ? 'none' : 'told'))).toEqual([
+      'told',
+      'told',
+      'none',
+    ]);
+    expect(ends[0]?.granted.get('reservation_id')).toBe('a.b');
+    expect(ends[0]?.granted.get('reserved_tokens')).toBe(30);
+    expect(ends[0]?.responseCode).toBe(200);
   });
 
   it('tells nothing of a request without a slot', async () => {

@@ -7,7 +7,8 @@ import { createRedisConsume } from '../../src/redis/consume.ts';
 import { createKeyspace } from '../../src/redis/keys.ts';
 import { createRedisSettlements } from '../../src/redis/settle.ts';
 import { createSecret } from '../../src/secret.ts';
-import { reservationEndFrom } from '../../src/settle/end-from-entry.ts';
+import { endFromEntry } from '../../src/settle/end-from-entry.ts';
+import { reservationEnd } from '../../src/settle/request-end.ts';
 import { createSettleReservation, type SettlementResult } from '../../src/settle/settle-reservation.ts';
 import { atEnd, serve } from '../envoy/serve.ts';
 import { createServiceClient } from '../envoy/service-client.ts';
@@ -78,7 +79,7 @@ export async function startSink({ url }: RedisServer, options: SinkOptions = {})
   });
   const service = createAccessLogService({
     async receive(entry) {
-      const end = reservationEndFrom(entry);
+      const end = reservationEnd(endFromEntry(entry));
       if (end !== undefined) await settle(end);
     },
     isBelieved: () => true,
