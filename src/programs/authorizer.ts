@@ -123,7 +123,7 @@ export async function startAuthorizer(
   const logUsage = config.log.usage ? createUsageLog(context.log) : undefined;
   const denied = await startDeniedList(watches);
   let rbac: RbacPart | undefined;
-  const { check, accessChanged } = wireCheck({
+  const { check, explain, accessChanged } = wireCheck({
     config,
     policy: policy.current,
     client,
@@ -156,6 +156,7 @@ export async function startAuthorizer(
     counters,
     metrics,
     health,
+    explain,
   });
   const recordOutcome = createRecordOutcome({ context, metrics, tokenMetrics, console });
   const tracedCheck = tracing?.traced(check) ?? check;

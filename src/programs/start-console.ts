@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import type { Explain } from '../check/explain.ts';
 import { createAdjustRoutes } from '../console/adjust-routes.ts';
 import { type ConsoleListener, createConsole, type Route } from '../console/console.ts';
+import { createExplainRoute } from '../console/explain-route.ts';
 import { createLiveRoute } from '../console/live.ts';
 import { createOperators } from '../console/operator.ts';
 import { readPageFiles } from '../console/page-files.ts';
@@ -10,6 +12,7 @@ import { createRecentOutcomes, type RecentOutcomes } from '../console/recent-out
 import { createReadRegistrar } from '../console/registrar.ts';
 import { createSeries, type Series } from '../console/series.ts';
 import { createSessions } from '../console/sessions.ts';
+import { createSimulateRoute } from '../console/simulate-route.ts';
 import { isDependencyError } from '../dependency-error.ts';
 import { createOpsServer, type ServerCertificate } from '../http/ops-server.ts';
 import { createThrottle } from '../http/throttle.ts';
@@ -24,6 +27,7 @@ import { createReadMetric, type ReadMetric } from '../process/read-metric.ts';
 import { workerNumber } from '../process/workers.ts';
 import { type AuthorizerHealth, wordsOf } from './authorizer-health.ts';
 import type { Counters } from './connect-counters.ts';
+import { policyOptions } from './load-policy.ts';
 import { isListenFault, listenWords, packageVersion, type ServerContext } from './run-server.ts';
 import { createReviewCaller } from './token-api.ts';
 
@@ -36,6 +40,7 @@ export interface ConsoleParts {
   readonly counters: Counters;
   readonly metrics: Metrics;
   readonly health: AuthorizerHealth;
+  readonly explain: Explain;
 }
 
 export interface RunningConsole {
@@ -176,7 +181,7 @@ interface Gathered {
 
 function createRoutes(
   { config, log }: ServerContext,
-  { policy, policySource, counters, health }: ConsoleParts,
+  { policy, policySource, counters, health, explain }: ConsoleParts,
   gathered: Gathered,
 ): readonly Route[] {
   const { registrar } = config.listeners.console;
@@ -190,6 +195,8 @@ function createRoutes(
       readRegistrar: registrar === undefined ? undefined : createReadRegistrar(registrar),
       now,
     }),
+    createExplainRoute(explain),
+    createSimulateRoute(policyOptions(config)),
     createPolicyRoute({ policy, source: policySource ?? sourceWords(config) }),
     ...createAdjustRoutes({
       // Who may is the console's own question, asked before.

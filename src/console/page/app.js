@@ -6,6 +6,7 @@ import { createHealth } from './health.js';
 import { createLive } from './live.js';
 import { createOverview } from './overview.js';
 import { createPolicy } from './policy.js';
+import { createSimulate } from './simulate.js';
 import { createUsage } from './usage.js';
 
 /** @typedef {{ readonly element: HTMLElement, readonly update: (live: import('./live.js').Live) => void }} View */
@@ -26,6 +27,7 @@ const views = [
   { id: 'policy', title: 'Policy', create: () => createPolicy() },
   { id: 'health', title: 'Health', create: () => createHealth() },
   { id: 'explain', title: 'Explain', needs: '/api/explain', create: () => createExplain() },
+  { id: 'simulate', title: 'Simulate', needs: '/api/simulate', create: () => createSimulate() },
 ];
 
 /** @type {Session | undefined} */

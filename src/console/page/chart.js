@@ -4,11 +4,11 @@ import { h, show, svg } from './dom.js';
 /** What came of requests, as the charts tell it apart; the order in which they stand on each other. */
 const kinds = /** @type {const} */ ([
   { key: 'allowed', words: 'allowed', statuses: [200] },
-  { key: 'limited', words: '429 over a limit', statuses: [429] },
-  { key: 'unknown', words: '401 no good token', statuses: [401] },
-  { key: 'forbidden', words: '403 not permitted', statuses: [403] },
-  { key: 'invalid', words: '4xx other', statuses: [400, 404, 413] },
-  { key: 'unavailable', words: '5xx could not tell', statuses: [503, 500] },
+  { key: 'limited', words: 'over a limit (429)', statuses: [429] },
+  { key: 'unknown', words: 'no good token (401)', statuses: [401] },
+  { key: 'forbidden', words: 'not permitted (403)', statuses: [403] },
+  { key: 'invalid', words: 'other refusals (4xx)', statuses: [400, 404, 413] },
+  { key: 'unavailable', words: 'could not tell (5xx)', statuses: [503, 500] },
 ]);
 
 /** @typedef {(typeof kinds)[number]['key']} Kind */

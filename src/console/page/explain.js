@@ -163,7 +163,7 @@ export function createExplain() {
       h('div', { class: 'head' }, h('h1', {}, 'Explain')),
       h(
         'div',
-        { class: 'columns' },
+        { class: 'columns top' },
         panel(
           'question',
           'A request',
@@ -256,7 +256,7 @@ function windowItem(window) {
     h(
       'span',
       { class: 'none' },
-      `${scope === '*' ? '' : ` ${scope}`}${used !== undefined && used > 0 && resetAfterMs !== undefined ? ` whole again in ${duration(resetAfterMs)}` : ''}${line === undefined ? '' : ` line ${line} of the policy`}`,
+      `${scope === '*' ? '' : `, ${scope}`}${used !== undefined && used > 0 && resetAfterMs !== undefined ? `, whole again in ${duration(resetAfterMs)}` : ''}${line === undefined ? '' : `, line ${line} of the policy`}`,
     ),
   );
 }

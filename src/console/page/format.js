@@ -65,9 +65,9 @@ export function clock(atMs) {
   return new Date(atMs).toLocaleTimeString('en-GB');
 }
 
-/** @param {number} atMs */
+/** In the reader's own time, as `clock`. @param {number} atMs */
 export function moment(atMs) {
-  return `${new Date(atMs).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+  return new Date(atMs).toLocaleString('en-GB', { dateStyle: 'medium', timeStyle: 'short' });
 }
 
 /** @param {number} bytes */
@@ -88,7 +88,7 @@ const units = /** @type {Readonly<Record<string, string>>} */ ({
 });
 
 /** @param {string} unit */
-function unitWords(unit) {
+export function unitWords(unit) {
   return units[unit] ?? unit;
 }
 

@@ -249,7 +249,7 @@ function windowItem(window) {
     {},
     meter(used, window.limit),
     h('span', { class: 'used-words' }, `${count(used)} of ${limitWords(window)}`),
-    window.scope !== '*' && h('span', { class: 'none' }, ` ${window.scope}`),
-    used > 0 && h('span', { class: 'none' }, ` whole again in ${duration(window.resetAfterMs)}`),
+    window.scope !== '*' && h('span', { class: 'none' }, `, ${window.scope}`),
+    used > 0 && h('span', { class: 'none' }, `, whole again in ${duration(window.resetAfterMs)}`),
   );
 }
