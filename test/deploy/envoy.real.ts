@@ -11,6 +11,7 @@ import { findParts } from '../real/parts.ts';
 import { deployFolder } from './render.ts';
 import {
   type Bootstrap,
+  type ConnectionManager,
   connectionManagerOf,
   extAuthzOf,
   patchedByIstio,
@@ -22,6 +23,7 @@ import {
 const run = promisify(execFile);
 const example = 'envoy/envoy.yaml';
 const istio = "the EnvoyFilter's patches";
+const tokenBudgets = 'components/istio-token-budgets';
 
 const validate = (file: string) =>
   run(findParts().envoy, ['--mode', 'validate', '--config-path', file], { timeout: 30_000 });
@@ -30,6 +32,7 @@ const shipped = await shippedConfigurations();
 const every: readonly (readonly [string, () => Promise<Bootstrap>])[] = [
   ...shipped.map((file) => [file, () => readConfiguration(file)] as const),
   [istio, () => patchedByIstio()],
+  [`${istio}, with those for token budgets`, () => patchedByIstio([tokenBudgets])],
 ];
 
 describe('the configurations for Envoy', () => {
@@ -105,16 +108,11 @@ describe('the configurations for Envoy', () => {
   });
 
   it('are the same for Istio as for Envoy itself, in what concerns the authorizer', async () => {
-    const [ours, theirs] = [await readConfiguration(example), await patchedByIstio()].map(
-      connectionManagerOf,
-    );
-    const told = (manager: typeof ours): unknown => {
-      if (manager === undefined) return undefined;
-      const text = JSON.stringify([
-        extAuthzOf(manager),
-        manager.access_log,
-        manager.early_header_mutation_extensions,
-      ]);
+    const ours = connectionManagerOf(await readConfiguration(example));
+    const theirs = connectionManagerOf(await patchedByIstio([tokenBudgets]));
+    const told = (manager: ConnectionManager): unknown => {
+      const { http_filters, access_log, early_header_mutation_extensions } = manager;
+      const text = JSON.stringify({ http_filters, access_log, early_header_mutation_extensions });
       return JSON.parse(text.replaceAll(/"cluster_name":"[^"]+"/g, '"cluster_name":""')) as unknown;
     };
     expect(told(theirs)).toEqual(told(ours));

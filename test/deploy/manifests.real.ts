@@ -46,7 +46,7 @@ describe('the manifests, applied server-side to a real API server', () => {
   });
 
   it.each(components)('the base, or its overlay, with %s', async (component) => {
-    const folder = component === 'components/istio-shadow' ? 'overlays/istio' : 'base';
+    const folder = component.includes('/istio-') ? 'overlays/istio' : 'base';
     expect(await applyAll(kube, await kustomizeWith(folder, [component]))).toEqual([]);
   });
 

@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import { parse } from 'yaml';
 import type { EnvoyPlace } from '../../src/sandbox/envoy-bootstrap.ts';
 import { type Envoy, startEnvoy } from '../real/envoy.ts';
-import { objectOf } from './deployment.ts';
 import { deployFolder, kustomizeWith } from './render.ts';
 
 /** What a test changes in or reads of a configuration; everything else goes to Envoy as it is shipped. */
@@ -99,41 +98,70 @@ export function startShipped(bootstrap: Bootstrap, portOf: (cluster: string) => 
 
 interface ConfigPatch {
   readonly applyTo: string;
-  readonly patch: { readonly operation: string; readonly value: Readonly<Record<string, unknown>> };
-}
-
-/**
- * deploy/envoy/envoy.yaml with what Istio's EnvoyFilter has put in the place of the same things of its own: a gateway
- * of Istio as far as our patches are concerned.
- */
-export async function patchedByIstio(components: readonly string[] = []): Promise<Bootstrap> {
-  const { spec } = objectOf(await kustomizeWith('overlays/istio', components), 'EnvoyFilter', 'tiergate');
-  const { configPatches } = spec as Patches;
-  const valueFor = (applyTo: string): Readonly<Record<string, unknown>> => {
-    const found = configPatches.find((patch) => patch.applyTo === applyTo);
-    if (found === undefined) throw new Error(`the EnvoyFilter has no patch for ${applyTo}`);
-    return found.patch.value;
+  readonly match: {
+    readonly listener?: {
+      readonly filterChain: { readonly filter: { readonly subFilter?: { readonly name: string } } };
+    };
   };
-  const bootstrap = await readConfiguration('envoy/envoy.yaml');
-  const manager = connectionManagerOf(bootstrap) as ConnectionManager & Record<string, unknown>;
-  const { typed_config } = valueFor('NETWORK_FILTER') as { readonly typed_config: Record<string, unknown> };
-  for (const key of Object.keys(manager)) {
-    if (!['@type', 'stat_prefix', 'route_config', 'use_remote_address'].includes(key)) delete manager[key];
-  }
-  const router = (await readManager()).http_filters.at(-1);
-  Object.assign(manager, typed_config, { http_filters: [valueFor('HTTP_FILTER'), router] });
-  const cluster = bootstrap.static_resources.clusters[0] as unknown as Record<string, unknown>;
-  delete cluster['health_checks'];
-  const name = 'outbound|9090||tiergate-authorizer.tiergate.svc.cluster.local';
-  Object.assign(cluster, valueFor('CLUSTER'), { name });
-  (cluster['load_assignment'] as Record<string, unknown>)['cluster_name'] = name;
-  return bootstrap;
-}
-
-async function readManager(): Promise<ConnectionManager> {
-  return connectionManagerOf(await readConfiguration('envoy/envoy.yaml'));
+  readonly patch: { readonly operation: string; readonly value: object };
 }
 
 interface Patches {
+  readonly priority?: number;
   readonly configPatches: readonly ConfigPatch[];
+}
+
+/** Of a connection manager's configuration, what no patch of ours says. */
+const ofIstio = new Set(['@type', 'stat_prefix', 'route_config', 'use_remote_address']);
+
+/**
+ * A gateway of Istio as far as our EnvoyFilters are concerned: deploy/envoy/envoy.yaml with nothing in its connection manager and its
+ * authorizer's cluster but what they put there, in the order in which Istio would.
+ */
+export async function patchedByIstio(components: readonly string[] = []): Promise<Bootstrap> {
+  const objects = await kustomizeWith('overlays/istio', components);
+  const patches = objects
+    .filter(({ kind }) => kind === 'EnvoyFilter')
+    .map(({ spec }) => spec as Patches)
+    .toSorted((one, other) => (one.priority ?? 0) - (other.priority ?? 0))
+    .flatMap(({ configPatches }) => configPatches);
+  const bootstrap = await readConfiguration('envoy/envoy.yaml');
+  const manager = connectionManagerOf(bootstrap);
+  const router = manager.http_filters.slice(-1);
+  const bare = Object.fromEntries(Object.entries(manager).filter(([key]) => ofIstio.has(key)));
+  for (const key of Object.keys(manager)) Reflect.deleteProperty(manager, key);
+  Object.assign(manager, bare, { http_filters: router });
+  const cluster = bootstrap.static_resources.clusters.find(({ name }) => name === 'authorizer');
+  if (cluster === undefined) throw new Error('no cluster authorizer');
+  const name = 'outbound|9090||tiergate-authorizer.tiergate.svc.cluster.local';
+  Object.assign(cluster, {
+    name,
+    health_checks: undefined,
+    load_assignment: { ...cluster.load_assignment, cluster_name: name },
+  });
+  for (const patch of patches) applyPatch(patch, manager, cluster);
+  return bootstrap;
+}
+
+/** MERGE for what is merged here has nothing below it to merge with. */
+function applyPatch(
+  { applyTo, match, patch }: ConfigPatch,
+  manager: ConnectionManager,
+  cluster: Cluster,
+): void {
+  const { operation, value } = patch;
+  if (applyTo === 'NETWORK_FILTER' && operation === 'MERGE') {
+    Object.assign(manager, (value as { readonly typed_config: object }).typed_config);
+  } else if (applyTo === 'CLUSTER' && operation === 'MERGE') {
+    Object.assign(cluster, value);
+  } else if (applyTo === 'HTTP_FILTER' && operation === 'INSERT_BEFORE') {
+    const filters: object[] = [...manager.http_filters];
+    const before = match.listener?.filterChain.filter.subFilter?.name;
+    const at = manager.http_filters.findIndex((filter) => filter.name === before);
+    if (at === -1) throw new Error(`there is no filter ${before} to insert before`);
+    filters.splice(at, 0, value);
+    Object.assign(manager, { http_filters: filters });
+  } else {
+    throw new Error(`${operation} of ${applyTo} is not done here`);
+  }
 }
