@@ -11,18 +11,21 @@ export interface Gateway {
 export interface GatewayOptions {
   /** Undefined: Envoy alone, without ext_authz. */
   readonly authorizer: Endpoint | undefined;
+  /** Present: it is asked there, over HTTP. */
+  readonly httpDoor?: Endpoint | undefined;
   readonly upstreamPort: number;
 }
 
 /** As deploy/envoy has it where that costs or saves time: only what a stage reads is sent, no access log to a file. */
-export function startBenchEnvoy({ authorizer, upstreamPort }: GatewayOptions): Promise<Gateway> {
+export function startBenchEnvoy({ authorizer, httpDoor, upstreamPort }: GatewayOptions): Promise<Gateway> {
   return startEnvoy({
     concurrency: 1,
     bootstrap: (place) => {
       const bootstrap = gatewayBootstrap(place, {
         authorizer: authorizer ?? { port: 1 },
+        ...(httpDoor !== undefined && { httpDoor }),
         model: { port: upstreamPort },
-        allowedHeaders: ['authorization'],
+        allowedHeaders: ['authorization', 'content-length'],
         normalizePath: 'REJECT_REQUEST',
         // A machine that is busy otherwise makes it slow, and not wrong.
         timeoutMs: 10_000,

@@ -29,7 +29,7 @@ const startedAtMs = performance.now();
 console.error('starting Redis, the embedded Kubernetes API and its people ...');
 const world = await startWorld({
   people: [
-    ...['leased', 'exact', 'three', 'unlimited', 'full'].map((tier) => ({
+    ...['leased', 'exact', 'three', 'tokens', 'unlimited', 'full'].map((tier) => ({
       tier,
       subjects: 10,
       tokensEach: 1,

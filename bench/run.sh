@@ -7,7 +7,7 @@ program=$1
 shift
 for part in redis envoy; do bash "test/real/setup-$part.sh"; done
 command -v wrk >/dev/null || bash bench/setup-wrk.sh
-npx --no-install tsc -p tsconfig.build.json
+npm run --silent build
 npx --no-install tsc -p tsconfig.bench.json
 # What the compiled files look for beside themselves.
 ln -sfn ../../protos dist/bench/protos

@@ -13,12 +13,29 @@ import {
   type Suite,
   type Verdict,
 } from './suite.ts';
-import { type Answerer, checkOnce, type SocketKind, type World } from './world.ts';
+import { type Answerer, askHttpDoor, checkOnce, type SocketKind, type World } from './world.ts';
 
 const leased = 'tiergate, leased limits';
 const exact = 'tiergate, exact limits';
+const reserved = 'tiergate, tokens reserved';
 const floorName = 'floor: grpc-js, constant answer';
 const alone = 'Envoy alone';
+const doors = {
+  grpc: 'tiergate, gRPC over TCP',
+  tcpFloor: 'floor: node:http over TCP',
+  tcp: 'tiergate, HTTP over TCP',
+  unixFloor: 'floor: node:http, Unix socket',
+  unix: 'tiergate, HTTP on a Unix socket',
+} as const;
+
+interface Pair {
+  readonly ours: Answerer;
+  readonly floor: Answerer;
+}
+
+async function stopAll(pairs: readonly Pair[]): Promise<void> {
+  await Promise.all(pairs.flatMap(({ ours, floor }) => [ours.stop(), floor.stop()]));
+}
 
 /** Everything that `npm run bench` can measure, by the names of `--only`. */
 export async function createSuites(world: World): Promise<Readonly<Record<string, Suite>>> {
@@ -27,7 +44,7 @@ export async function createSuites(world: World): Promise<Readonly<Record<string
   const httpFile = (name: string, sent: readonly Sent[]) => writeHttpRequests(world.folder, name, sent);
   const checkFile = (name: string, sent: readonly Sent[]) =>
     writeChecks(world.folder, name, sent.map(encode));
-  const sets = ['leased', 'exact', 'three', 'unlimited', 'full'] as const;
+  const sets = ['leased', 'exact', 'three', 'tokens', 'unlimited'] as const;
   const http = Object.fromEntries(sets.map((tier) => [tier, httpFile(tier, sentBy(tier))]));
   const checks = Object.fromEntries(sets.map((tier) => [tier, checkFile(tier, sentBy(tier))]));
 
@@ -46,7 +63,7 @@ export async function createSuites(world: World): Promise<Readonly<Record<string
     ({ kind: 'http', port, file, ratePerSecond, connections: 512, warmUpSeconds: 0.5, seconds }) as const;
 
   /** The authorizer, and a floor that gives its answers. */
-  async function pair(socket: SocketKind): Promise<{ readonly ours: Answerer; readonly floor: Answerer }> {
+  async function pair(socket: SocketKind): Promise<Pair> {
     const ours = await world.startAuthorizer({ socket });
     const [first] = sentBy('leased');
     if (first === undefined) throw new Error('no token');
@@ -55,7 +72,7 @@ export async function createSuites(world: World): Promise<Readonly<Record<string
 
   /** The same contenders through Envoy, each behind one of its own. */
   async function throughEnvoy(
-    { ours, floor }: { readonly ours: Answerer; readonly floor: Answerer },
+    { ours, floor }: Pair,
     load: (port: number, file: string) => Contender['load'],
   ): Promise<readonly Contender[]> {
     const [none, before, behind] = [
@@ -68,6 +85,36 @@ export async function createSuites(world: World): Promise<Readonly<Record<string
       { name: floorName, answerer: floor, gateway: before, load: load(before.port, http['leased'] ?? '') },
       { name: leased, answerer: ours, gateway: behind, load: load(behind.port, http['leased'] ?? '') },
       { name: exact, answerer: ours, gateway: behind, load: load(behind.port, http['exact'] ?? '') },
+      { name: reserved, answerer: ours, gateway: behind, load: load(behind.port, http['tokens'] ?? '') },
+    ];
+  }
+
+  async function httpPair(socket: SocketKind): Promise<Pair> {
+    const ours = await world.startAuthorizer({ http: socket });
+    const [first] = sentBy('leased');
+    const answer = await askHttpDoor(ours, first?.path ?? '', first?.token ?? '');
+    if (answer.status !== 200) throw new Error(`the HTTP door answered ${answer.status}`);
+    return { ours, floor: await world.startHttpFloor(answer, socket) };
+  }
+
+  /** Behind an Envoy each. */
+  async function httpContenders(
+    { tcp, unix, grpc }: Readonly<Record<'tcp' | 'unix', Pair>> & { readonly grpc: Answerer },
+    load: (port: number, file: string) => Contender['load'],
+  ): Promise<readonly Contender[]> {
+    const file = http['leased'] ?? '';
+    const none = await world.startGateway(undefined);
+    const behind = async (name: string, answerer: Answerer): Promise<Contender> => {
+      const gateway = await world.startGateway(answerer);
+      return { name, answerer, gateway, load: load(gateway.port, file) };
+    };
+    return [
+      { name: alone, gateway: none, load: load(none.port, file) },
+      await behind(doors.grpc, grpc),
+      await behind(doors.tcpFloor, tcp.floor),
+      await behind(doors.tcp, tcp.ours),
+      await behind(doors.unixFloor, unix.floor),
+      await behind(doors.unix, unix.ours),
     ];
   }
 
@@ -80,16 +127,12 @@ export async function createSuites(world: World): Promise<Readonly<Record<string
           { name: floorName, answerer: floor, load: byGrpc(floor, checks['leased'] ?? '') },
           { name: leased, answerer: ours, load: byGrpc(ours, checks['leased'] ?? '') },
           { name: exact, answerer: ours, load: byGrpc(ours, checks['exact'] ?? '') },
-          {
-            name: 'tiergate, three leased windows',
-            answerer: ours,
-            load: byGrpc(ours, checks['three'] ?? ''),
-          },
+          { name: reserved, answerer: ours, load: byGrpc(ours, checks['tokens'] ?? '') },
           { name: 'tiergate, no limits', answerer: ours, load: byGrpc(ours, checks['unlimited'] ?? '') },
         ],
         effort,
       );
-      await Promise.all([ours.stop(), floor.stop()]);
+      await stopAll([{ ours, floor }]);
       return {
         title: 'gRPC alone',
         words: 'One connection, 100 Checks in flight, closed loop. Everything cached.',
@@ -110,7 +153,7 @@ export async function createSuites(world: World): Promise<Readonly<Record<string
     async envoy(effort) {
       const parts = await pair('tcp');
       const rows = await inTurns(world, await throughEnvoy(parts, closedLoop), effort);
-      await Promise.all([parts.ours.stop(), parts.floor.stop()]);
+      await stopAll([parts]);
       return {
         title: 'Through Envoy, closed loop',
         words: 'HTTP in, 32 connections by wrk, one worker of Envoy, gRPC door over TCP. Everything cached.',
@@ -139,8 +182,8 @@ export async function createSuites(world: World): Promise<Readonly<Record<string
     async rate(effort) {
       const parts = await pair('tcp');
       const load = (port: number, file: string) => openLoop(port, file, 1000);
-      const rows = await inTurns(world, await throughEnvoy(parts, load), effort);
-      await Promise.all([parts.ours.stop(), parts.floor.stop()]);
+      const rows = await inTurns(world, (await throughEnvoy(parts, load)).slice(0, 4), effort);
+      await stopAll([parts]);
       return {
         title: 'Through Envoy, 1000 requests a second',
         words:
@@ -164,9 +207,9 @@ export async function createSuites(world: World): Promise<Readonly<Record<string
       const load = (port: number, file: string) => openLoop(port, file, 200);
       const rows = await inTurns(world, await throughEnvoy(parts, load), {
         ...effort,
-        rounds: Math.min(3, effort.rounds),
+        rounds: Math.min(2, effort.rounds),
       });
-      await Promise.all([parts.ours.stop(), parts.floor.stop()]);
+      await stopAll([parts]);
       return {
         title: 'Through Envoy, 200 requests a second',
         words: 'As before, at a fifth of the rate.',
@@ -177,13 +220,56 @@ export async function createSuites(world: World): Promise<Readonly<Record<string
 
     async unix(effort) {
       const parts = await pair('unix');
-      const rows = await inTurns(world, await throughEnvoy(parts, closedLoop), effort);
-      await Promise.all([parts.ours.stop(), parts.floor.stop()]);
+      const rows = await inTurns(world, (await throughEnvoy(parts, closedLoop)).slice(1, 3), effort);
+      await stopAll([parts]);
       return {
         title: 'Through Envoy over a Unix socket, closed loop',
         words: 'As over TCP, with authorizer and floor on Unix sockets.',
         rows,
         verdicts: [],
+      };
+    },
+
+    async http(effort) {
+      const [tcp, unix, grpc] = [await httpPair('tcp'), await httpPair('unix'), await pair('tcp')];
+      const rows = await inTurns(
+        world,
+        await httpContenders({ tcp, unix, grpc: grpc.ours }, closedLoop),
+        effort,
+      );
+      await stopAll([tcp, unix, grpc]);
+      const by = perSecond;
+      return {
+        title: 'Through Envoy by the HTTP door, closed loop',
+        words:
+          'HTTP in, 32 connections by wrk, one worker of Envoy. The floor is node:http with a constant answer.',
+        rows,
+        verdicts: [
+          verdict(rows, {
+            must: 'door',
+            words: 'throughput, HTTP on a Unix socket, to its floor',
+            of: doors.unix,
+            to: doors.unixFloor,
+            by,
+            bound: { atLeast: 0.9 },
+          }),
+          verdict(rows, {
+            must: 'door',
+            words: 'throughput, HTTP on a Unix socket, to gRPC over TCP',
+            of: doors.unix,
+            to: doors.grpc,
+            by,
+            bound: { atLeast: 1.4 },
+          }),
+          verdict(rows, {
+            must: 'door',
+            words: 'throughput, HTTP on a Unix socket, to Envoy alone',
+            of: doors.unix,
+            to: alone,
+            by,
+            bound: { atLeast: 0.7 },
+          }),
+        ],
       };
     },
 
@@ -197,7 +283,7 @@ export async function createSuites(world: World): Promise<Readonly<Record<string
           denied: 1,
           load: byGrpc(ours, checkFile(name.replaceAll(/\W/g, '-'), sent)),
         })),
-        { ...effort, rounds: Math.min(2, effort.rounds), seconds: Math.min(1.5, effort.seconds) },
+        { rounds: 1, seconds: Math.min(2, effort.seconds) },
       );
       await ours.stop();
       return {
@@ -221,6 +307,7 @@ export async function createSuites(world: World): Promise<Readonly<Record<string
           { name: '10 tokens, 10 models', sent: of(10, (at) => models[at % 10] ?? '') },
           { name: '1000 tokens, 1 model', sent: of(1000, () => 'model-0') },
           { name: '1000 tokens, 1000 models', sent: of(1000, (at) => models[at % 1000] ?? '') },
+          { name: '10 tokens, three windows each', sent: sentBy('three') },
         ].map(({ name, sent }) => ({
           name,
           answerer: ours,

@@ -7,13 +7,17 @@ export const tiers: Readonly<Record<string, unknown>> = {
   exact: { requests: [{ limit: 1_000_000_000, window: '9s' }] },
   three: {
     requests: [
-      { limit: 1_000_000_000, window: '2m' },
-      { limit: 1_000_000_000, window: '1h' },
+      { limit: 100_000_000, window: '2m' },
+      { limit: 500_000_000, window: '1h' },
       { limit: 1_000_000_000, window: '1d' },
     ],
   },
   unlimited: 'unlimited',
   spread: { requests: [{ limit: 1_000_000_000, window: '2m' }] },
   cold: { requests: [{ limit: 1_000_000_000, window: '2m' }] },
+  tokens: {
+    requests: [{ limit: 1_000_000_000, window: '2m' }],
+    tokens: [{ limit: 1_000_000_000, window: '1m' }],
+  },
   full: { requests: [{ limit: 1, window: '1d' }] },
 };

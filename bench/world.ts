@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { Client, credentials } from '@grpc/grpc-js';
@@ -27,6 +28,8 @@ export interface World {
   readonly startAuthorizer: (options?: AuthorizerOptions) => Promise<Answerer>;
   /** `bench/floor`: the same answer to everything. */
   readonly startFloor: (answer: Buffer, socket: SocketKind) => Promise<Answerer>;
+  /** The same behind HTTP: the answer of that door, to everything. */
+  readonly startHttpFloor: (answer: HttpAnswer, socket: SocketKind) => Promise<Answerer>;
   readonly startGateway: (authorizer: Answerer | undefined) => Promise<Gateway>;
   /** A process of grown.ts, with what it says of its memory. */
   readonly startGrown: (
@@ -41,6 +44,8 @@ export interface AuthorizerOptions {
   /** `dist/main.js` of which commit. Default: of this one. */
   readonly program?: string;
   readonly socket?: SocketKind;
+  /** Absent: no HTTP door. */
+  readonly http?: SocketKind;
   readonly nodeArgs?: readonly string[];
   /** Over what the benchmark's process file says. */
   readonly config?: Readonly<Record<string, unknown>>;
@@ -52,9 +57,18 @@ export interface Answerer {
   /** For gRPC clients. */
   readonly address: string;
   readonly endpoint: Endpoint;
+  /** Of the HTTP door: a gateway asks there then. */
+  readonly httpEndpoint?: Endpoint | undefined;
   /** Sums of its metrics by name, over all label sets; of a floor none. */
   readonly metrics: () => Promise<ReadonlyMap<string, number>>;
   readonly stop: () => Promise<void>;
+}
+
+/** As the HTTP door gives it. */
+export interface HttpAnswer {
+  readonly status: number;
+  /** Names and values by turns. */
+  readonly headers: readonly string[];
 }
 
 export interface WorldOptions {
@@ -112,16 +126,22 @@ export async function startWorld(options: WorldOptions): Promise<World> {
   async function startAuthorizer({
     program,
     socket = 'tcp',
+    http,
     nodeArgs = [],
     config = {},
   }: AuthorizerOptions = {}): Promise<Answerer> {
     const place = await placeOf(socket, folder);
+    const httpPlace = http === undefined ? undefined : await placeOf(http, folder);
     const opsPort = await freePort();
     const file = join(folder, `authorizer-${opsPort}.yaml`);
     await writeFile(
       file,
       JSON.stringify({
-        listeners: { grpc: { address: place.address }, ops: { address: `127.0.0.1:${opsPort}` } },
+        listeners: {
+          grpc: { address: place.address },
+          ...(httpPlace !== undefined && { http: { address: httpPlace.address } }),
+          ops: { address: `127.0.0.1:${opsPort}` },
+        },
         // Long ones: a machine that is busy otherwise makes answers slow, and not others.
         check: { deadline: '5s' },
         policy: { file: join(folder, 'policy.yaml') },
@@ -142,6 +162,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     });
     const answerer = {
       ...place,
+      httpEndpoint: httpPlace?.endpoint,
       pid: started.pid,
       stop: started.stop,
       metrics: async () => metricsIn(await (await fetch(`${opsUrl}/metrics`)).text()),
@@ -166,6 +187,21 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     tokensOf: (tier) => readFileSync(join(folder, `tokens-${tier}`), 'utf8').split('\n'),
     startAuthorizer,
     startFloor,
+    async startHttpFloor(answer, socket) {
+      const place = await placeOf(socket, folder);
+      const file = join(folder, `answer-${randomBytes(6).toString('hex')}`);
+      await writeFile(file, JSON.stringify(answer));
+      const where = 'path' in place.endpoint ? place.endpoint.path : String(place.endpoint.port);
+      const started = await startProgram('floor-http', [where, file], place.endpoint);
+      const { endpoint: httpEndpoint } = place;
+      return {
+        ...place,
+        httpEndpoint,
+        pid: started.pid,
+        stop: started.kill,
+        metrics: () => Promise.resolve(new Map()),
+      };
+    },
     async startGrown(tokens) {
       const place = await placeOf('tcp', folder);
       const file = join(folder, `bytes-${tokens}`);
@@ -181,7 +217,11 @@ export async function startWorld(options: WorldOptions): Promise<World> {
       return { answerer, bytesAPrincipal: Number(readFileSync(file, 'utf8')) };
     },
     async startGateway(authorizer) {
-      const gateway = await startBenchEnvoy({ authorizer: authorizer?.endpoint, upstreamPort });
+      const gateway = await startBenchEnvoy({
+        authorizer: authorizer?.endpoint,
+        httpDoor: authorizer?.httpEndpoint,
+        upstreamPort,
+      });
       running.push(gateway);
       return gateway;
     },
@@ -227,6 +267,28 @@ export async function checkOnce(answerer: Answerer, request: Buffer): Promise<Bu
   const answer = await checks.ask(request);
   checks.close();
   return answer;
+}
+
+/** One question to the HTTP door, as Envoy's `http_service` asks it. */
+export function askHttpDoor({ httpEndpoint }: Answerer, path: string, token: string): Promise<HttpAnswer> {
+  if (httpEndpoint === undefined) throw new TypeError('no HTTP door');
+  const where =
+    'path' in httpEndpoint ? { socketPath: httpEndpoint.path } : { ...httpEndpoint, host: '127.0.0.1' };
+  const headers = { authorization: `Bearer ${token}`, 'tiergate-source': '127.0.0.1', 'content-length': '0' };
+  return new Promise((resolve, reject) => {
+    httpRequest({ ...where, method: 'POST', path, headers, agent: false }, (response) => {
+      response.resume();
+      const kept: string[] = [];
+      for (let at = 0; at < response.rawHeaders.length; at += 2) {
+        const [name = '', value = ''] = response.rawHeaders.slice(at, at + 2);
+        // Those that node:http adds by itself.
+        if (!['date', 'connection', 'keep-alive'].includes(name.toLowerCase())) kept.push(name, value);
+      }
+      resolve({ status: response.statusCode ?? 0, headers: kept });
+    })
+      .once('error', reject)
+      .end();
+  });
 }
 
 async function placeOf(socket: SocketKind, folder: string): Promise<Pick<Answerer, 'address' | 'endpoint'>> {
