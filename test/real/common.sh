@@ -93,3 +93,20 @@ build_tool() {
   cd "$real_dir/$name"
   nice "$go" build -mod=readonly -buildvcs=false -ldflags '-s -w' -o "$out/$name" "$module$package" || fail "$name did not build"
 }
+
+# unpack_debian PACKAGE PATH DIR: one file out of a Debian package, without installing the package: no server is
+# started, and nobody has to be root.
+unpack_debian() {
+  local package=$1 path=$2 out=$3
+  command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null ||
+    fail "apt-get and dpkg-deb are needed to get $path out of Debian's package $package"
+  (cd "$out" && quiet apt-get -qq download "$package") || {
+    # A machine that never asked for its lists has none.
+    [ "$(id -u)" = 0 ] || fail "apt-get knows no package $package: run apt-get update as root"
+    quiet apt-get -qq -o DPkg::Lock::Timeout=300 update || fail "apt-get update failed"
+    (cd "$out" && quiet apt-get -qq download "$package") || fail "apt-get could not download $package"
+  }
+  dpkg-deb --fsys-tarfile "$out/$package"_*.deb | tar -x -C "$out" --transform 's,.*/,,' "./$path"
+  rm "$out/$package"_*.deb
+  [ -x "$out/${path##*/}" ] || fail "the package $package holds no $path"
+}

@@ -10,6 +10,8 @@ export interface Parts {
   readonly envoy: string;
   readonly redisServer: string;
   readonly redisCli: string;
+  readonly nginx: string;
+  readonly caddy: string;
 }
 
 /** Finds what setup.sh has put in place; throws, naming the script to run, when a part is absent. */
@@ -27,6 +29,8 @@ export function findParts(): Parts {
     envoy: executable(join(cache, `envoy-${version(versions, 'ENVOY_VERSION')}`, 'envoy')),
     redisServer: executableOnPath('redis-server'),
     redisCli: executableOnPath('redis-cli'),
+    nginx: executable(join(cache, 'nginx-debian', 'nginx')),
+    caddy: executable(join(cache, 'caddy-debian', 'caddy')),
   };
 }
 
