@@ -16,16 +16,39 @@ export function httpService(timeoutMs = 1_000): object {
       timeout: `${timeoutMs / 1_000}s`,
     },
     authorization_request: {
-      headers_to_add: [{ key: 'tiergate-source', value: '%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%' }],
+      headers_to_add: [
+        { key: 'tiergate-source', value: '%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%' },
+        { key: 'tiergate-size', value: '%REQ(CONTENT-LENGTH)%' },
+        ...demandWords.map((word) => ({
+          key: `tiergate-${word.replaceAll('_', '-')}`,
+          value: `%DYNAMIC_METADATA(tiergate:${word})%`,
+        })),
+      ],
     },
     authorization_response: {
-      allowed_upstream_headers: names('x-tiergate-user', 'x-tiergate-tier', 'x-tiergate-model'),
+      allowed_upstream_headers: names(
+        ...['user', 'tier', 'model', 'reservation'].map((name) => `x-tiergate-${name}`),
+      ),
       allowed_client_headers: names('content-type', 'x-tiergate-reason', 'retry-after', ...rateLimit),
       allowed_client_headers_on_success: names(...rateLimit),
-      dynamic_metadata_from_headers: names('user', 'tier', 'model', 'reason', 'slot_id'),
+      dynamic_metadata_from_headers: names(...ofTheRequest),
     },
   };
 }
+
+/** What json_to_metadata finds in a body. */
+const demandWords = [
+  'stream',
+  'include_usage',
+  'max_tokens',
+  'max_completion_tokens',
+  'max_output_tokens',
+  'n',
+  'best_of',
+];
+
+/** Dynamic metadata, for the access log. */
+const ofTheRequest = ['user', 'tier', 'model', 'reason', 'slot_id', 'reservation_id', 'reserved_tokens'];
 
 const rateLimit = [
   'ratelimit-policy',

@@ -25,7 +25,7 @@ tiers:
   level: 10
   groups: [tier-premium-users]
   limits: {requests: [{limit: 1000, window: 5m}, {limit: 1, window: 1d, mode: shadow}]}
-- {name: enterprise, level: 20, groups: [tier-enterprise-users], limits: {requests: unlimited, concurrency: 1}}
+- {name: enterprise, level: 20, groups: [tier-enterprise-users], limits: {requests: unlimited, concurrency: 1, tokens: [{limit: 10000000, window: 1h}]}}
 capacity: {"llm/qwen-large": {requests: [{limit: 100000, window: 1d}]}}
 `;
 const config = `
@@ -165,6 +165,13 @@ async function counters(door: Door): Promise<Map<string, number>> {
   );
 }
 
+/** Ends of reservations that were told, whatever came of them. */
+async function settlements(): Promise<number> {
+  const text = await (await fetch(`${authorizer.opsUrl}/metrics`)).text();
+  const lines = text.split('\n').filter((line) => /^tiergate_reservations_total\{/.test(line));
+  return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
+}
+
 async function ask(door: Door, { sent, times = 1 }: DoorCase): Promise<Seen> {
   const { port, accessLog } = gateways[door];
   const before = await counters(door);
@@ -277,6 +284,28 @@ describe('through both doors alike, with failure_mode_allow true and false:', ()
     } finally {
       await installation[part].pass();
     }
+  });
+
+  it('tokens are reserved alike, and settled by the access log', async () => {
+    const left = {} as Record<Door, readonly number[]>;
+    for (const door of doors) {
+      const { port, accessLog } = gateways[door];
+      const token = await installation.mint(person('tom', door), 'enterprise');
+      installation.modelRequests.length = 0;
+      const settledBefore = await settlements();
+      const first = await chat(port, token);
+      expect(installation.modelRequests[0]?.headers['x-tiergate-reservation']).toMatch(
+        /^[\w-]{22}\.[\w-]{22}$/,
+      );
+      await expect.poll(settlements).toBe(settledBefore + 1);
+      expect(accessLog().at(-1)).toMatchObject({ status: 200 });
+      let second = first;
+      // The slot of the first is freed as well, in its own time; to be refused for that costs no token.
+      await expect.poll(async () => (second = await chat(port, token)).status).toBe(200);
+      left[door] = [first, second].map(({ headers }) => Number(headers['x-ratelimit-remaining-tokens']));
+    }
+    expect(left.http).toEqual(left.grpc);
+    expect(left.http[0]).toBeLessThan(10_000_000);
   });
 
   it('an open request too many, and its end, which the access log tells of both', async () => {

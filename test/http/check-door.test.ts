@@ -89,6 +89,38 @@ describe('a request to the door', () => {
     expect((await ask(port)).headers['slot_id']).toBe('T.1');
   });
 
+  it('gives the tokens that are reserved to the model and to the access log', async () => {
+    const check = () => ({ ...sampleAllowed, reservation: { id: 'T.2', tokens: 300 } });
+    const { headers } = await ask((await serveDoor({ check })).port);
+    expect(headers).toMatchObject({
+      'x-tiergate-reservation': 'T.2',
+      reservation_id: 'T.2',
+      reserved_tokens: '300',
+    });
+    expect(headers['x-envoy-auth-headers-to-remove']).not.toContain('x-tiergate-reservation');
+  });
+
+  it('tells what is asked for: by headers of the proxy, or by the whole body', async () => {
+    const { port, recorded } = await serveDoor();
+    const headers = ['tiergate-size', '400', 'tiergate-stream', 'true', 'tiergate-max-tokens', '7'];
+    await ask(port, { headers });
+    await ask(port, { headers: [...headers, 'tiergate-max-tokens', '1'] });
+    await ask(port, { body: '{"n": 2}', headers: ['x-envoy-auth-partial-body', 'false'] });
+    await ask(port, { body: '{"n": 2', headers: ['x-envoy-auth-partial-body', 'true'] });
+    const [told, twice, whole, part] = recorded.map(({ input }) => input);
+    expect(told?.bodyBytes).toBe(400);
+    expect(Object.fromEntries(told?.metadata ?? [])).toEqual({ stream: 'true', max_tokens: '7' });
+    expect(twice?.metadata.get('max_tokens')).toBe('twice');
+    expect(whole).toMatchObject({ bodyBytes: 8, body: Buffer.from('{"n": 2}') });
+    expect(part).toMatchObject({ bodyBytes: undefined, body: undefined });
+  });
+
+  it('of whoever is not trusted tells nothing of that', async () => {
+    const { port, recorded } = await serveDoor({ trust: [] });
+    await ask(port, { headers: ['tiergate-size', '4', 'tiergate-max-tokens', '7'] });
+    expect(recorded[0]?.input).toMatchObject({ bodyBytes: undefined, metadata: new Map() });
+  });
+
   it('is believed about the client’s address only by peers that are trusted', async () => {
     const { port, recorded } = await serveDoor({ trust: ['10.0.0.0/8'] });
     await ask(port, { headers: ['tiergate-source', '10.1.2.3', 'x-envoy-expected-rq-timeout-ms', '1'] });

@@ -127,7 +127,9 @@ export function answersIn(heard: string): readonly DoorAnswer[] {
       string,
       string
     >;
-    const length = Number(headers['content-length'] ?? '0');
+    // Of Node's own answers, which are empty.
+    const isChunked = headers['Transfer-Encoding'] === 'chunked';
+    const length = isChunked ? '0\r\n\r\n'.length : Number(headers['content-length'] ?? '0');
     const body = rest.slice(end + 4, end + 4 + length);
     rest = rest.slice(end + 4 + length);
     const status = Number(statusLine.split(' ')[1]);

@@ -24,7 +24,8 @@ export interface CheckAnswer {
 /**
  * Outcome → HTTP response, as the profile's proxy understands it. `forgedHeaders` are the request's. Allowed is 200
  * with the headers for the model, those for the client and, where the proxy makes metadata of headers, `user`,
- * `tier`, `model`, `reason` and `slot_id`, by the names that dynamic metadata has through the gRPC door.
+ * `tier`, `model`, `reason`, `slot_id`, `reservation_id` and `reserved_tokens`, by the names that dynamic metadata has through
+ * the gRPC door.
  */
 export type AnswerCheck = (outcome: Outcome, forgedHeaders: readonly string[]) => CheckAnswer;
 
@@ -46,14 +47,22 @@ export function createAnswerCheck(options: CheckAnswerOptions): AnswerCheck {
 
   function allow(outcome: Allowed, forgedHeaders: readonly string[]): CheckAnswer {
     const headers: string[] = ['content-length', '0'];
-    push(headers, upstreamHeaders(outcome));
-    if (profile.removesHeaders) {
+    const upstream = upstreamHeaders(outcome);
+    push(headers, upstream);
+    if (!profile.removesHeaders) {
+      // Empty: what is not said at all some proxies leave as the client sent it.
+      for (const name of upstreamNames) if (!upstream.some(([said]) => said === name)) headers.push(name, '');
+    } else {
       headers.push('x-envoy-auth-headers-to-remove', removals(outcome, forgedHeaders));
     }
     push(headers, rateLimitHeaders(outcome.windows));
     if (profile.tellsEnds) {
       pushKnown(headers, outcome);
-      if (outcome.slotId !== undefined) headers.push('slot_id', outcome.slotId);
+      const { slotId, reservation } = outcome;
+      if (slotId !== undefined) headers.push('slot_id', slotId);
+      if (reservation !== undefined) {
+        headers.push('reservation_id', reservation.id, 'reserved_tokens', String(reservation.tokens));
+      }
     }
     return { status: 200, headers, body: '' };
   }
@@ -78,6 +87,9 @@ export function createAnswerCheck(options: CheckAnswerOptions): AnswerCheck {
 
   return (outcome, forgedHeaders) => (outcome.denied ? deny(outcome) : allow(outcome, forgedHeaders));
 }
+
+/** All that upstreamHeaders may say. */
+const upstreamNames = ['x-tiergate-user', 'x-tiergate-tier', 'x-tiergate-model', 'x-tiergate-reservation'];
 
 function push(headers: string[], more: readonly Header[]): void {
   for (const [name, value] of more) headers.push(name, value);

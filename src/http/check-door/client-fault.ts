@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
-import type { AnswerCheck } from './answer.ts';
 import { denied } from '../../check/outcome.ts';
+import type { AnswerCheck } from './answer.ts';
+import type { Connections } from './connections.ts';
 
 /** How long a peer may take to read why it is turned away. */
 const lingerMs = 1000;
@@ -13,14 +14,13 @@ const statusByCode: Readonly<Record<string, string>> = {
 
 export interface TurnAwayOptions {
   readonly answerCheck: AnswerCheck;
-  /** Whether an earlier request on the connection still waits for its answer. */
-  readonly isWaiting: (socket: Socket) => boolean;
+  readonly whenAnswered: Connections['whenAnswered'];
 }
 
 /**
  * What to do with a connection on which something came that is no HTTP request, or not in time: it gets a 4xx with
- * `request_invalid`, and is closed. Where an earlier request on it still waits for its answer it is only closed, for
- * this one would be taken for that.
+ * `request_invalid`, and is closed. Where an earlier request on it still waits for its answer it gets that one alone, and is
+ * closed: a refusal would be taken for it.
  */
 export function createTurnAway(
   options: TurnAwayOptions,
@@ -33,17 +33,26 @@ export function createTurnAway(
   const rest = `\r\n${lines}connection: close\r\n\r\n${body}`;
   const turnedAway = new WeakSet<Socket>();
 
-  return (error, socket) => {
-    // The parser says so again of everything that comes after; it is read and dropped meanwhile.
-    if (turnedAway.has(socket)) return;
-    turnedAway.add(socket);
-    if (!socket.writable || error.code === 'ECONNRESET' || options.isWaiting(socket)) {
-      socket.destroy();
-      return;
-    }
-    socket.end(`HTTP/1.1 ${statusByCode[error.code ?? ''] ?? '400 Bad Request'}${rest}`, 'latin1');
+  function refuse(socket: Socket, code: string | undefined): void {
+    socket.end(`HTTP/1.1 ${statusByCode[code ?? ''] ?? '400 Bad Request'}${rest}`, 'latin1');
     const timer = setTimeout(() => socket.destroy(), lingerMs).unref();
     socket.once('end', () => socket.destroy());
     socket.once('close', () => clearTimeout(timer));
+  }
+
+  return ({ code }, socket) => {
+    // The parser says so again of everything that comes after; it is read and dropped meanwhile.
+    if (turnedAway.has(socket)) return;
+    turnedAway.add(socket);
+    // More came after the last request that the peer itself wanted to make: that one's answer closes the connection.
+    if (code === 'HPE_CLOSED_CONNECTION') return;
+    if (!socket.writable || code === 'ECONNRESET') {
+      socket.destroy();
+      return;
+    }
+    options.whenAnswered(socket, (isLate) => {
+      if (isLate) socket.destroySoon();
+      else refuse(socket, code);
+    });
   };
 }

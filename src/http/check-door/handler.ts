@@ -3,6 +3,7 @@ import type { Check } from '../../check/check.ts';
 import type { CheckInput } from '../../check/check-input.ts';
 import { type Denied, denied, isDenied, type Outcome } from '../../check/outcome.ts';
 import type { AnswerCheck, CheckAnswer } from './answer.ts';
+import type { Connections } from './connections.ts';
 import type { Peer, ReadRequest } from './read-request.ts';
 
 /**
@@ -15,15 +16,12 @@ export interface CheckHandlerOptions {
   readonly readRequest: ReadRequest;
   readonly check: Check;
   readonly answerCheck: AnswerCheck;
-  readonly peerOf: (request: IncomingMessage) => Peer;
+  readonly arrive: Connections['arrive'];
   readonly recordOutcome: RecordOutcome;
   /** Told of bugs: what Check, or the record of its outcome, threw. The caller has its answer by then. Must not throw. */
   readonly onError: (error: unknown) => void;
-  /** Of a body, which is read to its end and not looked at; a longer one is denied. */
+  /** Of a body, which is read to its end; a longer one is denied. */
   readonly maxBodyBytes: number;
-  /** Told that the request will be answered later, and that it has been. */
-  readonly onWait: (request: IncomingMessage) => void;
-  readonly onAnswered: (request: IncomingMessage) => void;
   /** Whether whoever asks now should not come back on this connection. */
   readonly isLeaving: () => boolean;
 }
@@ -34,8 +32,11 @@ export type CheckHandler = (request: IncomingMessage, response: ServerResponse) 
 interface Asked {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
+  readonly peer: Peer;
   readonly startedAtMs: number;
   input: CheckInput | undefined;
+  /** Whether the connection ends with its answer. */
+  isLast: boolean;
 }
 
 /**
@@ -43,13 +44,18 @@ interface Asked {
  * as through the gRPC door.
  */
 export function createCheckHandler(options: CheckHandlerOptions): CheckHandler {
-  const { readRequest, check, answerCheck, peerOf, recordOutcome, onError, isLeaving } = options;
+  const { readRequest, check, answerCheck, recordOutcome, onError, isLeaving } = options;
 
   const bugAnswer = answerCheck(bugOutcome(undefined), nothingForged);
 
-  function answerOutcome(asked: Asked, outcome: Outcome, isLast = isLeaving()): void {
+  function write(asked: Asked, answer: CheckAnswer): void {
+    asked.isLast ||= isLeaving();
+    writeAnswer(asked, answer);
+  }
+
+  function answerOutcome(asked: Asked, outcome: Outcome): void {
     try {
-      write(asked, answerCheck(outcome, asked.input?.forgedHeaders ?? nothingForged), isLast);
+      write(asked, answerCheck(outcome, asked.input?.forgedHeaders ?? nothingForged));
     } catch (cause) {
       answerBug(asked, cause);
       return;
@@ -58,7 +64,7 @@ export function createCheckHandler(options: CheckHandlerOptions): CheckHandler {
   }
 
   function answerBug(asked: Asked, cause: unknown): void {
-    write(asked, bugAnswer, true);
+    write(asked, bugAnswer);
     record(asked, bugOutcome(cause));
     onError(cause);
   }
@@ -71,12 +77,12 @@ export function createCheckHandler(options: CheckHandlerOptions): CheckHandler {
     }
   }
 
-  function decide(asked: Asked): void {
-    const { request } = asked;
+  function decide(asked: Asked, body?: Buffer): void {
+    const { request, peer } = asked;
     const { method = '', url = '', rawHeaders } = request;
     let outcome: Outcome | Promise<Outcome>;
     try {
-      const read = readRequest({ method, url, rawHeaders }, peerOf(request));
+      const read = readRequest({ method, url, rawHeaders, body }, peer);
       if (isDenied(read)) {
         outcome = read;
       } else {
@@ -92,13 +98,11 @@ export function createCheckHandler(options: CheckHandlerOptions): CheckHandler {
   }
 
   function answerLater(asked: Asked, outcome: Promise<Outcome>): void {
-    options.onWait(asked.request);
     outcome
       .then(
         (decided) => answerOutcome(asked, decided),
         (cause: unknown) => answerBug(asked, cause),
       )
-      .finally(() => options.onAnswered(asked.request))
       .catch(onError);
   }
 
@@ -108,26 +112,36 @@ export function createCheckHandler(options: CheckHandlerOptions): CheckHandler {
    */
   function drain(asked: Asked): void {
     const { request } = asked;
+    const chunks: Buffer[] = [];
     let bytes = 0;
-    const end = () => decide(asked);
+    const end = () => decide(asked, Buffer.concat(chunks));
     function count(chunk: Buffer): void {
       bytes += chunk.length;
+      chunks.push(chunk);
       if (bytes <= options.maxBodyBytes) return;
       request.off('data', count).off('end', end);
-      answerOutcome(asked, bodyTooLarge(), true);
+      asked.isLast = true;
+      answerOutcome(asked, bodyTooLarge());
     }
     request.on('data', count).once('end', end);
   }
 
   return (request, response) => {
-    const asked: Asked = { request, response, startedAtMs: performance.now(), input: undefined };
-    if (hasBody(request)) drain(asked);
+    const asked: Asked = {
+      request,
+      response,
+      peer: options.arrive(request, response),
+      startedAtMs: performance.now(),
+      input: undefined,
+      isLast: false,
+    };
+    if (readFraming(asked)) drain(asked);
     else decide(asked);
   };
 }
 
 /** Throws, with nothing sent, where a header can not be one. */
-function write({ response }: Asked, { status, headers, body }: CheckAnswer, isLast: boolean): void {
+function writeAnswer({ response, isLast }: Asked, { status, headers, body }: CheckAnswer): void {
   response.sendDate = false;
   response.writeHead(status, isLast ? [...headers, 'connection', 'close'] : headers);
   // In one write with the headers.
@@ -144,13 +158,19 @@ function bodyTooLarge(): Denied {
   return denied('body_too_large', 'The body is larger than the gateway takes.');
 }
 
-/** RFC 9112 section 6.3; a length of 0 is what Envoy says of a request whose body it keeps. */
-function hasBody({ rawHeaders }: IncomingMessage): boolean {
+/**
+ * Whether a body comes (RFC 9112 section 6.3; a length of 0 is what Envoy says of a request whose body it keeps). Where
+ * another protocol is asked for, Node serves the request as any other when nobody listens for it, and then takes no further
+ * one from the connection: it ends there.
+ */
+function readFraming(asked: Asked): boolean {
+  const { rawHeaders } = asked.request;
+  let hasBody = false;
   for (let at = 0; at < rawHeaders.length; at += 2) {
     const name = rawHeaders[at] ?? '';
-    if (name.length === 14 && name.toLowerCase() === 'content-length') {
-      if (rawHeaders[at + 1] !== '0') return true;
-    } else if (name.length === 17 && name.toLowerCase() === 'transfer-encoding') return true;
+    if (name.length === 14) hasBody ||= name.toLowerCase() === 'content-length' && rawHeaders[at + 1] !== '0';
+    else if (name.length === 17) hasBody ||= name.toLowerCase() === 'transfer-encoding';
+    else if (name.length === 7) asked.isLast ||= name.toLowerCase() === 'upgrade';
   }
-  return false;
+  return hasBody;
 }

@@ -4,6 +4,7 @@ import type { CheckDoorProfile } from './profile.ts';
 export const caddyProfile: CheckDoorProfile = {
   original: { method: 'x-forwarded-method', path: 'x-forwarded-uri' },
   source: 'x-forwarded-for',
+  size: 'tiergate-size',
   removesHeaders: false,
   tellsEnds: false,
   deniesInHeaders: false,

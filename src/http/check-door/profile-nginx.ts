@@ -8,6 +8,7 @@ import type { CheckDoorProfile } from './profile.ts';
 export const nginxProfile: CheckDoorProfile = {
   original: { method: 'x-original-method', path: 'x-original-uri' },
   source: 'x-real-ip',
+  size: 'tiergate-size',
   removesHeaders: false,
   tellsEnds: false,
   statusOf: (status) => (status === 401 ? 401 : 403),

@@ -9,6 +9,10 @@ export interface CheckDoorProfile {
   readonly source: string;
   /** Holds the milliseconds for which the proxy waits, if it says that. */
   readonly timeout?: string;
+  /** Holds the length of the whole body, in bytes. Absent: the client could say it. */
+  readonly size?: string;
+  /** Headers with what the body says of the tokens that are asked for, by the names that metadata has. */
+  readonly words?: Readonly<Record<string, string>>;
   /**
    * Whether the proxy takes off the request what `x-envoy-auth-headers-to-remove` names. Where it does not, a client
    * that sends headers which look like ours is refused: nobody would keep them from the model.

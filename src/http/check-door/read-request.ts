@@ -27,6 +27,8 @@ export interface RawRequest {
   readonly url: string;
   /** Names and values by turns, as sent. */
   readonly rawHeaders: readonly string[];
+  /** Absent: none was sent. */
+  readonly body?: Buffer | undefined;
 }
 
 /**
@@ -39,32 +41,47 @@ export type ReadRequest = (request: RawRequest, peer: Peer) => CheckInput | Deni
 export function createReadRequest(options: ReadRequestOptions): ReadRequest {
   const { profile, now } = options;
   const { original, source: sourceName, timeout: timeoutName, removesHeaders } = profile;
-  const told = [original?.method, original?.path, sourceName, timeoutName].filter(
+  const { size: sizeName } = profile;
+  const words = new Map(Object.entries(profile.words ?? {}));
+  const told = [original?.method, original?.path, sourceName, timeoutName, sizeName].filter(
     (name) => name !== undefined,
   );
-  const find = createFind(new Set([...options.headers, ...told]));
+  const find = createFind(new Set([...options.headers, ...told, ...words.keys(), partialBody]));
 
-  return ({ method, url, rawHeaders }, peer) => {
+  return ({ method, url, rawHeaders, body }, peer) => {
     const headers = new Map<string, string>();
     let forged: string[] | undefined;
     let toldMethod: Told;
     let toldPath: Told;
     let source: Told;
     let timeout: Told;
+    let size: Told;
+    let isWhole = false;
+    let metadata: Map<string, string> | undefined;
     for (let at = 0; at < rawHeaders.length; at += 2) {
       const written = rawHeaders[at] ?? '';
       if (looksForged(written)) (forged ??= []).push(written.toLowerCase());
       const name = find(written);
       if (name === undefined) continue;
       const value = rawHeaders[at + 1] ?? '';
-      const earlier = headers.get(name);
-      headers.set(name, earlier === undefined ? value : `${earlier},${value}`);
+      if (options.headers.has(name)) {
+        const earlier = headers.get(name);
+        headers.set(name, earlier === undefined ? value : `${earlier},${value}`);
+      }
       // Twice is a doubt, and never the first or the last of the two.
       if (name === original?.method) toldMethod = toldMethod === undefined ? value : null;
       else if (name === original?.path) toldPath = toldPath === undefined ? value : null;
       else if (name === sourceName) source = source === undefined ? value : null;
       else if (name === timeoutName) timeout = timeout === undefined ? value : null;
+      else if (name === sizeName) size = size === undefined ? value : null;
+      else if (name === partialBody) isWhole = value === 'false';
+      else if (words.has(name) && peer.isTrusted) {
+        const word = words.get(name) ?? name;
+        // Twice can mean anything, and is counted as the most.
+        (metadata ??= new Map()).set(word, metadata.has(word) ? 'twice' : value);
+      }
     }
+    const whole = isWhole && body !== undefined ? body : undefined;
     if (original !== undefined) {
       if (!peer.isTrusted) {
         options.onUntrusted();
@@ -82,11 +99,21 @@ export function createReadRequest(options: ReadRequestOptions): ReadRequest {
       headers,
       forgedHeaders: forged === undefined ? nothing : [...new Set(forged)],
       contextExtensions: noText,
-      metadata: noText,
+      metadata: metadata ?? noText,
+      bodyBytes: whole?.length ?? (peer.isTrusted && size ? wholeNumber(size) : undefined),
+      body: whole,
       source: (peer.isTrusted ? addressIn(source) : undefined) ?? peer.address,
       deadlineAtMs: peer.isTrusted && timeout ? deadline(timeout, now) : Number.POSITIVE_INFINITY,
     };
   };
+}
+
+/** Envoy's word about a body that it sends along (`with_request_body`): whether it is cut. */
+const partialBody = 'x-envoy-auth-partial-body';
+
+/** RFC 9110 section 8.6, of any length that can be counted with. */
+function wholeNumber(text: string): number | undefined {
+  return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
 /** Null: told more than once. */

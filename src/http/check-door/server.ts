@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, type Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { bindListener, type SocketAccess } from '../../bind-listener.ts';
@@ -6,9 +6,10 @@ import type { Check } from '../../check/check.ts';
 import { createNetworks } from '../../networks.ts';
 import { createAnswerCheck } from './answer.ts';
 import { createTurnAway } from './client-fault.ts';
+import { createConnections } from './connections.ts';
 import { createCheckHandler, type RecordOutcome } from './handler.ts';
 import type { CheckDoorProfile } from './profile.ts';
-import { createReadRequest, type Peer } from './read-request.ts';
+import { createReadRequest } from './read-request.ts';
 import { warmUp } from './warm-up.ts';
 
 export interface CheckDoorOptions {
@@ -87,33 +88,16 @@ export function createCheckDoor(options: CheckDoorOptions): CheckDoor {
   const isTrusted = address.startsWith('unix:') ? () => true : createNetworks(options.trust);
   const answerCheck = createAnswerCheck({ profile, credentialHeaders, realm });
   const headers = new Set([...options.headers, ...credentialHeaders]);
-  const peers = new WeakMap<Socket, Peer>();
-  const waiting = new Map<Socket, number>();
+  const { arrive, whenAnswered } = createConnections(isTrusted);
   let stopping: Promise<void> | undefined;
-
-  function peerOf({ socket }: IncomingMessage): Peer {
-    let peer = peers.get(socket);
-    if (peer === undefined) {
-      const { remoteAddress } = socket;
-      peer = { isTrusted: isTrusted(remoteAddress), address: remoteAddress ?? '' };
-      peers.set(socket, peer);
-    }
-    return peer;
-  }
 
   const handlerOptions = {
     readRequest: createReadRequest({ profile, headers, now: Date.now, onUntrusted: options.onUntrusted }),
     check,
     answerCheck,
-    peerOf,
+    arrive,
     maxBodyBytes: tuning.maxBodyBytes,
     onError: (error: unknown) => options.onError(error, 'check'),
-    onWait: ({ socket }: IncomingMessage) => void waiting.set(socket, (waiting.get(socket) ?? 0) + 1),
-    onAnswered({ socket }: IncomingMessage) {
-      const left = (waiting.get(socket) ?? 1) - 1;
-      if (left > 0) waiting.set(socket, left);
-      else waiting.delete(socket);
-    },
     isLeaving: () => stopping !== undefined,
   };
   const server = createServer(
@@ -134,8 +118,12 @@ export function createCheckDoor(options: CheckDoorOptions): CheckDoor {
   // forged name. Their size is bounded.
   server.maxHeadersCount = 0;
   server.maxConnections = tuning.maxConnections;
-  const turnAway = createTurnAway({ answerCheck, isWaiting: (socket) => waiting.has(socket) });
+  const turnAway = createTurnAway({ answerCheck, whenAnswered });
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => turnAway(error, socket as Socket));
+  // Node's own answer would go on with the connection, and take the body that was held back for the next request.
+  server.on('checkExpectation', (_request, response) => {
+    response.writeHead(417, ['content-length', '0', 'connection', 'close']).end();
+  });
   // Not a method that a gateway asks about. Without a listener for `upgrade` such a request is one like any other.
   server.on('connect', (_request, socket) => turnAway(new Error('CONNECT'), socket as Socket));
 
