@@ -1,4 +1,5 @@
-import { type Endpoint, gatewayBootstrap } from '../src/sandbox/envoy-bootstrap.ts';
+import { gatewayBootstrap } from '../src/sandbox/envoy-bootstrap.ts';
+import type { Endpoint } from '../src/sandbox/envoy-cluster.ts';
 import { startEnvoy } from '../test/real/envoy.ts';
 
 /** An Envoy with one worker, in front of the benchmark's upstream. */

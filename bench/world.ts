@@ -6,7 +6,7 @@ import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { Client, credentials } from '@grpc/grpc-js';
-import type { Endpoint } from '../src/sandbox/envoy-bootstrap.ts';
+import type { Endpoint } from '../src/sandbox/envoy-cluster.ts';
 import { ownUsers } from '../src/sandbox/seed.ts';
 import { checkMethod } from '../src/envoy/authorization.ts';
 import { freePort } from '../test/real/free-port.ts';

@@ -1,3 +1,4 @@
+import { cluster, type Endpoint, socketAddress } from './envoy-cluster.ts';
 import * as httpDoor from './envoy-http-service.ts';
 import {
   filtersAfterCheck,
@@ -14,9 +15,6 @@ export interface EnvoyPlace {
   readonly adminPort: number;
   readonly accessLogPath: string;
 }
-
-/** Where an upstream of Envoy listens: a port of 127.0.0.1, or the path of a Unix socket. */
-export type Endpoint = { readonly port: number } | { readonly path: string };
 
 export interface GatewayOptions {
   /** Speaks ext_authz v3 over gRPC without TLS. */
@@ -275,33 +273,6 @@ function accessLog(path: string): object {
       },
     },
   };
-}
-
-function cluster(name: string, endpoint: Endpoint, isHttp2: boolean): object {
-  const version = isHttp2 ? { http2_protocol_options: {} } : { http_protocol_options: {} };
-  return {
-    name,
-    type: 'STATIC',
-    connect_timeout: '0.25s',
-    typed_extension_protocol_options: {
-      'envoy.extensions.upstreams.http.v3.HttpProtocolOptions': {
-        '@type': 'type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions',
-        explicit_http_config: version,
-      },
-    },
-    load_assignment: {
-      cluster_name: name,
-      endpoints: [{ lb_endpoints: [{ endpoint: { address: addressOf(endpoint) } }] }],
-    },
-  };
-}
-
-function addressOf(endpoint: Endpoint): object {
-  return 'path' in endpoint ? { pipe: { path: endpoint.path } } : socketAddress(endpoint.port);
-}
-
-function socketAddress(port: number): object {
-  return { socket_address: { address: '127.0.0.1', port_value: port } };
 }
 
 /** Where the types of Envoy's own extensions begin (Envoy's API documentation, v3). */

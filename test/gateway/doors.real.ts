@@ -168,7 +168,7 @@ async function counters(door: Door): Promise<Map<string, number>> {
 /** Ends of reservations that were told, whatever came of them. */
 async function settlements(): Promise<number> {
   const text = await (await fetch(`${authorizer.opsUrl}/metrics`)).text();
-  const lines = text.split('\n').filter((line) => /^tiergate_reservations_total\{/.test(line));
+  const lines = text.split('\n').filter((line) => line.startsWith('tiergate_reservations_total{'));
   return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
 }
 
@@ -313,7 +313,7 @@ describe('through both doors alike, with failure_mode_allow true and false:', ()
       const { port } = gateways[door];
       const token = await installation.mint(person('eve', door), 'enterprise');
       const [one, two] = await Promise.all([stream(port, token), stream(port, token)]);
-      expect([one.status, two.status].toSorted()).toEqual([200, 429]);
+      expect(new Set([one.status, two.status])).toEqual(new Set([200, 429]));
       const late = one.status === 429 ? one : two;
       expect(outcome(late)).toEqual(denial(429, 'concurrency_exceeded'));
       expect(late.headers['retry-after']).toBe('1');

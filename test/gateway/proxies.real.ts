@@ -1,4 +1,4 @@
-import { request } from 'node:http';
+import { request as httpRequest } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createModelServer, type ModelRequest } from '../../src/sandbox/model-server.ts';
 import { type Authorizer, type Installation, startInstallation } from './installation.ts';
@@ -16,7 +16,7 @@ const policy = `
 
 /** Takes its time between the chunks of a stream. */
 const modelRequests: ModelRequest[] = [];
-const model = createModelServer({
+const modelServer = createModelServer({
   chunkDelayMs: 20,
   onRequest: (request) => void modelRequests.push(request),
 });
@@ -24,12 +24,12 @@ let modelPort: number;
 
 beforeAll(async () => {
   installation = await startInstallation();
-  ({ port: modelPort } = await model.start());
+  ({ port: modelPort } = await modelServer.start());
 });
 
 afterAll(async () => {
   await installation.stop();
-  await model.stop();
+  await modelServer.stop();
 });
 
 const proxies = [
@@ -78,7 +78,7 @@ describe.each(proxies)('behind $name', ({ name, start }) => {
   it('a stream comes as it is made, chunk by chunk', async () => {
     const { port } = proxy;
     const chunks = await new Promise<number>((resolve, reject) => {
-      const outgoing = request(
+      const outgoing = httpRequest(
         { host: '127.0.0.1', port, method: 'POST', path: llama, headers: authorization(), agent: false },
         (incoming) => {
           let count = 0;

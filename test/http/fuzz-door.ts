@@ -134,7 +134,7 @@ const splices = [
   'HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n',
   '\x80\xff',
   '0',
-  `${'A'.repeat(70_000)}`,
+  'A'.repeat(70_000),
 ];
 
 function mutate(random: Random, bytes: string): string {

@@ -9,7 +9,8 @@ import { loadSync } from '@grpc/proto-loader';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { type Envoy, startEnvoy } from './envoy.ts';
-import { type Endpoint, type GatewayOptions, gatewayBootstrap } from '../../src/sandbox/envoy-bootstrap.ts';
+import { type GatewayOptions, gatewayBootstrap } from '../../src/sandbox/envoy-bootstrap.ts';
+import type { Endpoint } from '../../src/sandbox/envoy-cluster.ts';
 import { freePort } from './free-port.ts';
 import { hasEnded } from './process-table.ts';
 
