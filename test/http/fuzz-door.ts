@@ -65,9 +65,9 @@ function judge(batch: readonly Sent[], verdicts: readonly Verdict[], where: stri
   let last = -1;
   let answeredWhole = 0;
   for (const { path, authorization } of verdicts) {
-    const [, id] = /^\/n\/m(\d+)$/.exec(path) ?? [];
-    if (id === undefined || !whole.has(Number(id))) continue;
-    if (authorization !== `Bearer t${id}`)
+    const [, name, id] = /^\/n\/(m(\d+)-\w+)$/.exec(path) ?? [];
+    if (name === undefined || !whole.has(Number(id)) || name !== nameOf(Number(id))) continue;
+    if (authorization !== `Bearer ${name}`)
       throw new Error(`${where}: ${path} was judged for ${authorization}`);
     if (Number(id) <= last) throw new Error(`${where}: ${path} after ${last}`);
     last = Number(id);
@@ -81,8 +81,11 @@ function judge(batch: readonly Sent[], verdicts: readonly Verdict[], where: stri
     throw new Error(`${where}: what stood in a body was judged`);
 }
 
+/** So long that no mutant of one is another. */
+const nameOf = (id: number): string => `m${id}-${(Math.imul(id + 1, 0x9e3779b1) >>> 0).toString(36)}`;
+
 function generate(random: Random, id: number): Sent {
-  const lines = [`Host: a${random.below(9)}`, `Authorization: Bearer t${id}`];
+  const lines = [`Host: a${random.below(9)}`, `Authorization: Bearer ${nameOf(id)}`];
   for (let extra = random.below(6); extra > 0; extra -= 1) lines.push(random.pick(headers));
   let body = '';
   const kind = random.below(4);
@@ -95,7 +98,7 @@ function generate(random: Random, id: number): Sent {
     body = `${text.length.toString(16)}\r\n${text}\r\n0\r\n\r\n`;
   }
   const method = random.pick(['GET', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH']);
-  const bytes = `${method} /n/m${id} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n${body}`;
+  const bytes = `${method} /n/${nameOf(id)} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n${body}`;
   return random.below(3) === 0
     ? { id, bytes: mutate(random, bytes), isMutated: true }
     : { id, bytes, isMutated: false };
