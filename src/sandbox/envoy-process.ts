@@ -66,6 +66,7 @@ export async function startEnvoyProcess(options: EnvoyProcessOptions): Promise<E
       model: { port: options.modelPort },
       issuer: { port: options.issuerPort },
       accessLog: {},
+      tokens: 'access-log',
     },
   );
   const file = join(folder, 'envoy.json');

@@ -173,6 +173,8 @@ function upstreamHeaders(
   { headersToRemove, headers: set }: Extract<CheckAnswer, { allowed: true }>,
 ): Record<string, string> {
   const kept = new Map(Object.entries(headers).filter(([name]) => !hopByHop.has(name)));
+  // As in the Envoys of deploy/: usage can not be found in what is compressed.
+  kept.delete('accept-encoding');
   for (const name of headersToRemove) kept.delete(name.toLowerCase());
   for (const [name, value] of set) kept.set(name.toLowerCase(), value);
   return Object.fromEntries(kept);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { inject } from 'vitest';
 import { type GatewayOptions, gatewayBootstrap } from '../../src/sandbox/envoy-bootstrap.ts';
 import { createModelServer, type ModelRequest } from '../../src/sandbox/model-server.ts';
-import { clusterObjects, ownUsers, sandboxPolicy } from '../../src/sandbox/seed.ts';
+import { clusterObjects, ownUsers } from '../../src/sandbox/seed.ts';
 import { createSecret, type Secret } from '../../src/secret.ts';
 import { type Envoy, startEnvoy } from '../real/envoy.ts';
 import { type FaultProxy, startFaultProxy } from '../real/fault-proxy.ts';
@@ -80,6 +80,13 @@ export const instance = 'maas-default-gateway';
 export const audience = `${instance}-sa`;
 
 const tiers = ['free', 'premium', 'enterprise'];
+
+/** Limits of requests alone; tests that limit more bring a document of their own. */
+const tiersDocument = `
+- {name: free, level: 0, groups: [tier-free-users, system:authenticated], limits: {requests: [{limit: 5, window: 2m}]}}
+- {name: premium, level: 10, groups: [tier-premium-users], limits: {requests: [{limit: 20, window: 2m}]}}
+- {name: enterprise, level: 20, groups: [tier-enterprise-users], limits: {requests: [{limit: 50, window: 2m}]}}
+`;
 
 export async function startInstallation(): Promise<Installation> {
   const program = inject('programPath');
@@ -186,7 +193,7 @@ async function seed(kube: KubeApiServer): Promise<void> {
       apiVersion: 'v1',
       kind: 'ConfigMap',
       metadata: { name: 'tier-to-group-mapping', namespace: 'tiergate' },
-      data: { tiers: sandboxPolicy },
+      data: { tiers: tiersDocument },
     },
   ];
   for (const object of objects) {
