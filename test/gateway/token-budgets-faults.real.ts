@@ -63,35 +63,38 @@ const results = (authorizer: Authorizer, result: string) =>
   metric(authorizer, `tiergate_reservations_total{result="${result}"}`);
 
 describe('an authorizer that is killed in the middle of streams', () => {
-  it.each(channels)('breaks none of them, settled by %s, and leaves them charged', async (channel) => {
-    const dying = await installation.startAuthorizer({ policy, config });
-    const gateway = await startDeployedGateway(channel, { authorizer: dying.port, model: modelPort });
-    const user = `streams by ${channel}`;
-    const token = await installation.mint(user, 'enterprise');
-    const startedAtMs = performance.now();
-    const streams = Array.from({ length: 12 }, () => ask(gateway.port, token, stream));
-    await sleep(1200);
-    expect(await brief.charged(user)).toBe(12 * reserved);
-    const killedAtMs = performance.now();
-    await dying.kill();
-    const heard = await Promise.all(streams);
-    expect(heard.map(({ status, isWhole }) => ({ status, isWhole }))).toEqual(
-      heard.map(() => ({ status: 200, isWhole: true })),
-    );
-    for (const { bytes } of heard) expect(bytes.toString()).toMatch(/data: \[DONE\]\n\n$/);
-    const gaps = heard.map(({ partsAtMs }) => gapsOf(partsAtMs, killedAtMs));
-    process.stderr.write(
-      `${channel}, chunks every 100 ms: longest gap ${longest(gaps, 'before')} ms before the authorizer was killed, ${longest(gaps, 'after')} ms after\n`,
-    );
-    expect(gaps.every(({ after }) => after > 0)).toBe(true);
+  it.concurrent.each(channels)(
+    'breaks none of them, settled by %s, and leaves them charged',
+    async (channel) => {
+      const dying = await installation.startAuthorizer({ policy, config });
+      const gateway = await startDeployedGateway(channel, { authorizer: dying.port, model: modelPort });
+      const user = `streams by ${channel}`;
+      const token = await installation.mint(user, 'enterprise');
+      const startedAtMs = performance.now();
+      const streams = Array.from({ length: 12 }, () => ask(gateway.port, token, stream));
+      await sleep(1200);
+      expect(await brief.charged(user)).toBe(12 * reserved);
+      const killedAtMs = performance.now();
+      await dying.kill();
+      const heard = await Promise.all(streams);
+      expect(heard.map(({ status, isWhole }) => ({ status, isWhole }))).toEqual(
+        heard.map(() => ({ status: 200, isWhole: true })),
+      );
+      for (const { bytes } of heard) expect(bytes.toString()).toMatch(/data: \[DONE\]\n\n$/);
+      const gaps = heard.map(({ partsAtMs }) => gapsOf(partsAtMs, killedAtMs));
+      process.stderr.write(
+        `${channel}, chunks every 100 ms: longest gap ${longest(gaps, 'before')} ms before the authorizer was killed, ${longest(gaps, 'after')} ms after\n`,
+      );
+      expect(gaps.every(({ after }) => after > 0)).toBe(true);
 
-    await sleep(1000);
-    expect(await brief.charged(user)).toBe(12 * reserved);
-    // As any charge: gone when it is one window old, and not before.
-    await sleep(Math.max(0, briefMs + 1500 - (performance.now() - startedAtMs)));
-    expect(await brief.charged(user)).toBe(0);
-    await gateway.stop();
-  });
+      await sleep(1000);
+      expect(await brief.charged(user)).toBe(12 * reserved);
+      // As any charge: gone when it is one window old, and not before.
+      await sleep(Math.max(0, briefMs + 1500 - (performance.now() - startedAtMs)));
+      expect(await brief.charged(user)).toBe(0);
+      await gateway.stop();
+    },
+  );
 });
 
 function gapsOf(partsAtMs: readonly number[], killedAtMs: number) {

@@ -92,7 +92,10 @@ describe('the built-in gateway', () => {
         return { ...sampleAllowed, reservation: { id: 'a.b', tokens: 30 } };
       },
     });
-    const modelServer = createModelServer();
+    const accepted: unknown[] = [];
+    const modelServer = createModelServer({
+      onRequest: ({ headers }) => void accepted.push(headers['accept-encoding']),
+    });
     const { port: modelPort } = await modelServer.start();
     atEnd(modelServer.stop);
     const client = createCheckClient(address);
@@ -121,6 +124,8 @@ describe('the built-in gateway', () => {
       'none',
     ]);
     expect(ends[0]?.granted.get('reservation_id')).toBe('a.b');
+    // Usage could not be found in what is compressed.
+    expect(accepted).toEqual([undefined, undefined, undefined]);
     expect(ends[0]?.granted.get('reserved_tokens')).toBe(30);
     expect(ends[0]?.responseCode).toBe(200);
   });
