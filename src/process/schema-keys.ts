@@ -29,14 +29,29 @@ export function keysAt(schema: z.core.$ZodType, path: readonly PropertyKey[]): r
   });
 }
 
-/** Every key that holds a value rather than keys: `identity.ttl`. Where either may stand, both. */
-export function leafKeys(schema: z.core.$ZodType, prefix = ''): readonly string[] {
+/** A key of the file, such as `identity.ttl` or `instances[].name`, and what may stand there. */
+export interface Leaf {
+  readonly key: string;
+  readonly schema: z.core.$ZodType;
+}
+
+/** Every key that holds a value rather than keys. Where either may stand, both; of a list of maps, the list and their keys. */
+export function leavesOf(schema: z.core.$ZodType, prefix = ''): readonly Leaf[] {
+  const { def } = bare(schema)._zod;
+  const leaf = { key: prefix, schema };
+  if (def.type === 'array') {
+    return [leaf, ...leavesOf(def.element, `${prefix}[]`).filter(({ key }) => key !== `${prefix}[]`)];
+  }
   const shapes = shapesOf(schema);
-  const isLeaf = shapes.length === 0 || bare(schema)._zod.def.type === 'union';
   const inner = shapes.flatMap((shape) =>
     Object.entries(shape).flatMap(([key, value]) =>
-      leafKeys(value, prefix === '' ? key : `${prefix}.${key}`),
+      leavesOf(value, prefix === '' ? key : `${prefix}.${key}`),
     ),
   );
-  return isLeaf ? [prefix, ...inner] : inner;
+  return shapes.length === 0 || def.type === 'union' ? [leaf, ...inner] : inner;
+}
+
+/** What kind of value a leaf holds, wrappers apart: zod's own word (`number`, `boolean`, `array`, `enum`, `string`, `union`). */
+export function kindOf({ schema }: Leaf): string {
+  return bare(schema)._zod.def.type;
 }
