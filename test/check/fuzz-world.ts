@@ -12,6 +12,7 @@ import { parsePolicyFile } from '../../src/policy/parse-policy.ts';
 import { parseConfig } from '../../src/process/config.ts';
 import { createMetrics } from '../../src/process/metrics.ts';
 import { createReadiness } from '../../src/process/readiness.ts';
+import type { Accounts } from '../../src/programs/start-accounts.ts';
 import { headersRead, wireCheck } from '../../src/programs/wire-check.ts';
 
 /** Of a token: who is behind it, or why it is good for nothing. */
@@ -195,8 +196,18 @@ export interface Door extends DoorOptions {
   readonly ask: (request: Buffer, deadlineAtMs: number) => Answered | Promise<Answered>;
 }
 
+/** What is not that of the fuzz world. */
+export interface OtherParts {
+  readonly policyText?: string;
+  readonly accounts?: Accounts;
+}
+
 /** Check, and Explain beside it, wired as they are shipped; counters in memory. */
-export function createAuthorizer(cluster: FuzzCluster, options: DoorOptions) {
+export function createAuthorizer(
+  cluster: Pick<FuzzCluster, 'client'>,
+  options: DoorOptions,
+  other: OtherParts = {},
+) {
   const { from, header, cors, credentialHeaders } = options;
   const config = parseConfig(
     JSON.stringify({
@@ -217,7 +228,7 @@ export function createAuthorizer(cluster: FuzzCluster, options: DoorOptions) {
     }),
     { file: 'fuzz', folder: '.' },
   );
-  const parsed = parsePolicyFile(policyText, { ...config.policy, instance });
+  const parsed = parsePolicyFile(other.policyText ?? policyText, { ...config.policy, instance });
   if (!parsed.valid) throw new Error(JSON.stringify(parsed.mistakes));
   const health = createReadiness<never>({ gating: [], others: [] });
   const { check, explain } = wireCheck({
@@ -225,7 +236,7 @@ export function createAuthorizer(cluster: FuzzCluster, options: DoorOptions) {
     policy: () => parsed.policy,
     client: cluster.client,
     keys: createSignatureVerifier({ client: cluster.client }),
-    accounts: {
+    accounts: other.accounts ?? {
       findPresence: ({ serviceAccount: { name } }) => (name === 'gone' ? 'absent' : 'present'),
       lookUpPresence: () => Promise.resolve(false),
       findOwner: ({ name }) => `${name}@example.com`,

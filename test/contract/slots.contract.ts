@@ -41,6 +41,19 @@ export function describeSlots(where: string, start: () => Promise<SlotsWorld>): 
       expect(await take()).toMatchObject({ taken: false });
     });
 
+    it('can be looked at, which takes none', async () => {
+      const { subject, take } = someone(2);
+      const look = () => world.slots.look({ subject, id: '', limit: 2, deadlineAtMs: world.now() + 5000 });
+      expect(await look()).toEqual({ taken: true, slot: undefined, open: 1 });
+      expect(await look()).toEqual({ taken: true, slot: undefined, open: 1 });
+      await take();
+      expect(await look()).toEqual({ taken: true, slot: undefined, open: 2 });
+      await take();
+      expect(await look()).toEqual({ taken: false, slot: undefined, open: 2 });
+      await world.wait(world.leaseMs + 50);
+      expect(await look()).toEqual({ taken: true, slot: undefined, open: 1 });
+    });
+
     it('never are more than the limit, however many ask at once', async () => {
       const { take } = someone(8);
       const answers = await Promise.all(Array.from({ length: 100 }, (_, index) => take(`stream-${index}`)));
