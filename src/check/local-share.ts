@@ -12,7 +12,7 @@ export interface LocalShareOptions {
   readonly reservationTtlMs: number;
 }
 
-export type LocalShare = Pick<MemoryCounters, 'consume' | 'settleTokens'>;
+export type LocalShare = Pick<MemoryCounters, 'consume' | 'settle' | 'settleTokens'>;
 
 /**
  * Counts in this process alone, within its share of each limit: limit / processes, rounded down, and at least what one
@@ -20,7 +20,7 @@ export type LocalShare = Pick<MemoryCounters, 'consume' | 'settleTokens'>;
  * that is more. Throws DependencyError as the counters in memory do.
  */
 export function createLocalShare({ processes, ...options }: LocalShareOptions): LocalShare {
-  const { consume, settleTokens } = createMemoryCounters(options);
+  const { consume, settle, settleTokens } = createMemoryCounters(options);
   const shareOf = new WeakMap<readonly Charge[], readonly Charge[]>();
 
   function shareOfCharges(charges: readonly Charge[], units: (charge: Charge) => number): readonly Charge[] {
@@ -61,6 +61,7 @@ export function createLocalShare({ processes, ...options }: LocalShareOptions): 
         })),
       };
     },
+    settle,
     settleTokens,
   };
 }

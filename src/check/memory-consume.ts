@@ -202,10 +202,9 @@ export function createMemoryCounters(options: MemoryConsumeOptions): MemoryCount
     const nowMs = now();
     forgetExpired(nowMs);
     const claim = reservations.settle(tag, name, 'settled', nowMs);
-    if (claim === undefined) return 'unknown';
-    settleClaim(claim, used);
-    for (const other of claim.reservation?.others ?? []) settleTokens({ tag: other, name }, used);
-    return 'settled';
+    if (claim !== undefined) settleClaim(claim, used);
+    const others = reservations.othersOf(tag, name).map((other) => settleTokens({ tag: other, name }, used));
+    return claim !== undefined || others.includes('settled') ? 'settled' : 'unknown';
   }
 
   return {

@@ -33,18 +33,21 @@ export interface MemoryRecords {
   /** The claim came again: two rely on it, and neither can take it back. */
   readonly rely: (whose: string, id: string) => void;
   readonly remember: (whose: string, id: string, claim: ChargedClaim, nowMs: number) => void;
-  /** Its charges, no longer known from now on; undefined: there is nothing to settle. */
+  /** Its charges, no longer known from now on; undefined: there is nothing to settle. Of a reservation the others stay known. */
   readonly settle: (
     whose: string,
     id: string,
     how: 'settled' | 'takenBack',
     nowMs: number,
   ) => ChargedClaim | undefined;
+  /** Where a reservation of that name stands besides, settled or not. */
+  readonly othersOf: (whose: string, id: string) => readonly string[];
   readonly forgetExpired: (nowMs: number) => void;
 }
 
 interface Kept {
   readonly record: MemoryRecord;
+  readonly others: readonly string[];
   readonly isReliedOn?: boolean;
   readonly expiresAtMs: number;
 }
@@ -69,7 +72,11 @@ export function createMemoryRecords({ recordTtlMs, maxRecords }: MemoryRecordsOp
       return (settled.get(name) ?? charged.get(name))?.record;
     },
     remember: (whose, id, record, nowMs) =>
-      add(charged, recordName(whose, id), { record, expiresAtMs: nowMs + recordTtlMs }),
+      add(charged, recordName(whose, id), {
+        record,
+        others: record.reservation?.others ?? [],
+        expiresAtMs: nowMs + recordTtlMs,
+      }),
     rely(whose, id) {
       const name = recordName(whose, id);
       const kept = charged.get(name);
@@ -81,8 +88,12 @@ export function createMemoryRecords({ recordTtlMs, maxRecords }: MemoryRecordsOp
       if (kept === undefined || typeof kept.record === 'string') return undefined;
       if (how === 'takenBack' && kept.isReliedOn === true) return undefined;
       charged.delete(name);
-      add(settled, name, { record: how, expiresAtMs: nowMs + settledTtlMs });
+      add(settled, name, { record: how, others: kept.others, expiresAtMs: nowMs + settledTtlMs });
       return kept.record;
+    },
+    othersOf(whose, id) {
+      const name = recordName(whose, id);
+      return (settled.get(name) ?? charged.get(name))?.others ?? [];
     },
     forgetExpired(nowMs) {
       for (const map of [charged, settled]) {

@@ -3,7 +3,7 @@ import type { OnStoreUnavailable } from '../policy/policy.ts';
 import type { Charge, Claim, Consume, Decision } from './limit.ts';
 import { createLocalShare } from './local-share.ts';
 import type { ReservationNames } from './reservation.ts';
-import type { SettleTokens } from './settlement.ts';
+import type { Settle, Settled, SettleTokens } from './settlement.ts';
 import { createUntold } from './untold.ts';
 
 /** What a claim got while the store was away. */
@@ -11,6 +11,7 @@ export type OutageAnswer = 'local_admitted' | 'local_denied' | 'allowed' | 'deni
 
 export interface StoreOutageOptions {
   readonly store: Consume;
+  readonly settle: Settle;
   readonly settleTokens: SettleTokens;
   /** Charges what was let pass meanwhile; its ids are to be known for `tellAgainMs` at least. */
   readonly tell: Consume;
@@ -32,9 +33,10 @@ export interface StoreOutageOptions {
 export interface StoreOutage {
   readonly consume: Consume;
   /**
-   * What was reserved here while the store was away is settled here: the store was told, or will be, of what was
-   * reserved.
+   * What was charged here while the store was away is settled here; the store was told, or will be, of what was
+   * charged at first.
    */
+  readonly settle: Settle;
   readonly settleTokens: SettleTokens;
   /**
    * Tells the store what it does not know yet, some subjects at a time. To be called now and then, and at the end.
@@ -68,7 +70,7 @@ interface Message {
  * at most.
  */
 export function createStoreOutage(options: StoreOutageOptions): StoreOutage {
-  const { store, tell, settleTokens, now, newId, onAnswer, onTold } = options;
+  const { store, tell, settle, settleTokens, now, newId, onAnswer, onTold } = options;
   const local = createLocalShare(options);
   const untold = createUntold({ now });
   /** Told, and nobody knows whether it was heard. */
@@ -161,16 +163,22 @@ export function createStoreOutage(options: StoreOutageOptions): StoreOutage {
         (error: unknown) => without(claim, error),
       );
     },
+    settle(settlement) {
+      if (local.settle(settlement) === 'unknown') return settle(settlement);
+      return alsoAtStore(() => settle(settlement));
+    },
     settleTokens(reservation, used) {
       if (local.settleTokens(reservation, used) === 'unknown') return settleTokens(reservation, used);
-      // One that timed out may have been charged there as well.
-      Promise.resolve()
-        .then(() => settleTokens(reservation, used))
-        .catch(ignoreDependency);
-      return 'settled';
+      return alsoAtStore(() => settleTokens(reservation, used));
     },
     tellStore,
   };
+}
+
+/** What timed out may have been charged there as well; nobody waits for that. */
+function alsoAtStore(settleThere: () => Settled | Promise<Settled>): Settled {
+  Promise.resolve().then(settleThere).catch(ignoreDependency);
+  return 'settled';
 }
 
 function ignoreDependency(error: unknown): void {

@@ -97,8 +97,9 @@ export async function connectCounters(options: CountersOptions): Promise<Counter
         onLease: limitMetrics.lease,
       });
       dropLeases = leases.drop;
-      const { consume, settleTokens, tellStore } = createStoreOutage({
+      const { consume, settle, settleTokens, tellStore } = createStoreOutage({
         store: leases.consume,
+        settle: leases.settle,
         settleTokens: observedSettleTokens(settlements.settleTokens, metrics),
         reservationNames,
         reservationTtlMs,
@@ -111,7 +112,7 @@ export async function connectCounters(options: CountersOptions): Promise<Counter
         onTold: limitMetrics.toldAfterwards,
       });
       const telling = setInterval(() => void tellStore(), tellEveryMs).unref();
-      return { consume, settle: leases.settle, settleTokens, close: leases.close, tellStore, telling };
+      return { consume, settle, settleTokens, close: leases.close, tellStore, telling };
     },
     async stop({ close, tellStore, telling }) {
       clearInterval(telling);

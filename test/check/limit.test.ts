@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { createCheckLimit, type Claim, type Consume } from '../../src/check/limit.ts';
 import { createMemoryCounters } from '../../src/check/memory-consume.ts';
 import type { MetadataScalar } from '../../src/check/check-input.ts';
@@ -172,6 +172,25 @@ describe('token budgets', () => {
     const { ask, claims } = start();
     expect(ask('alice', 'llm/other', { metadata: { stream: true } })).not.toHaveProperty('reservation');
     expect(claims[0]?.reservation).toBeUndefined();
+  });
+
+  it('are given back where the answer came after the deadline', async () => {
+    let answer: (() => void) | undefined;
+    const { ask, settlements } = start(budgets, (consume) => async (claim) => {
+      await new Promise<void>((resolve) => (answer = resolve));
+      return consume(claim);
+    });
+    vi.useFakeTimers();
+    try {
+      const asked = ask('alice', 'llm/a');
+      await vi.advanceTimersByTimeAsync(1001);
+      expect(await asked).toMatchObject({ reason: 'limit_unavailable' });
+      answer?.();
+      await vi.advanceTimersByTimeAsync(1);
+      expect(settlements).toMatchObject([{ subject: 'alice', used: 'nothing' }]);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('have nothing reserved where nobody counted', () => {

@@ -31,12 +31,13 @@ function setUp(more: Partial<StoreOutageOptions> = {}) {
   const there: Consume = async (claim) => memory(claim);
   let store = there;
   const asked: Claim[] = [];
-  const { consume, tellStore } = createStoreOutage({
+  const outage = createStoreOutage({
     store: (claim) => {
       asked.push(claim);
       return store(claim);
     },
     tell: (claim) => store(claim),
+    settle: counters.settle,
     settleTokens: counters.settleTokens,
     reservationNames: counters.reservationNames,
     reservationTtlMs: 600_000,
@@ -49,14 +50,16 @@ function setUp(more: Partial<StoreOutageOptions> = {}) {
     ...more,
   });
   const claim = async (claimed: Partial<Claim> = {}): Promise<Decision> =>
-    consume({ subject: 'alice', id: '', charges, deadlineAtMs: clock.now() + 100, ...claimed });
+    outage.consume({ subject: 'alice', id: '', charges, deadlineAtMs: clock.now() + 100, ...claimed });
   return {
     clock,
     answers,
     asked,
     memory,
     claim,
-    tellStore,
+    outage,
+    counters,
+    tellStore: outage.tellStore,
     told: () => told,
     become: (next: Consume | 'back') => (store = next === 'back' ? there : next),
     admittedOf: async (count: number, claimed: Partial<Claim> = {}) => {
@@ -230,5 +233,99 @@ describe('when the store is back', () => {
     while (rounds.at(-1) !== true && rounds.length < 10) rounds.push(await tellStore());
     expect(rounds).toEqual([false, false, false, true]);
     expect([used('s0'), used('s449')]).toEqual([1, 1]);
+  });
+});
+
+describe('tokens while the store is away', () => {
+  const ofTokens: WindowLimit = { ...window, unit: 'tokens', limit: 1000 };
+  const setUpTokens = (processes: number) => {
+    const { outage, counters, become, clock, tellStore } = setUp({ processes });
+    const tag = counters.reservationNames.tagOf('alice');
+    let names = 0;
+    const reserve = async (tokens: number) => {
+      const name = `reservation-${(names += 1)}`;
+      const counts = { tokens, inputTokens: 0, outputTokens: tokens };
+      const decision = await outage.consume({
+        subject: 'alice',
+        id: name,
+        charges: [{ window: ofTokens, cost: 1 }],
+        deadlineAtMs: clock.now() + 100,
+        reservation: { tokens: counts, weight: 1, tag, others: [] },
+      });
+      return { name, decision };
+    };
+    const settle = (name: string, tokens: number) =>
+      outage.settleTokens({ tag, name }, { tokens, inputTokens: undefined, outputTokens: undefined });
+    const left = () =>
+      counters.consume({
+        subject: 'alice',
+        id: '',
+        charges: [{ window: ofTokens, cost: 0 }],
+        deadlineAtMs: clock.now(),
+      }).windows[0]?.remaining;
+    return { reserve, settle, left, become, tellStore, outage };
+  };
+
+  it('are reserved within this process’s share, and what was not used is usable at once', async () => {
+    const { reserve, settle, become } = setUpTokens(4);
+    become(away);
+    const { name, decision } = await reserve(200);
+    expect(decision).toMatchObject({ admitted: true, windows: [{ remaining: 50, isLocal: true }] });
+    expect((await reserve(100)).decision.admitted).toBe(false);
+    expect(settle(name, 20)).toBe('settled');
+    expect(settle(name, 20)).toBe('unknown');
+    expect((await reserve(100)).decision.admitted).toBe(true);
+  });
+
+  it('let one request pass that is greater than the share, and none that is greater than the limit', async () => {
+    const { reserve, become } = setUpTokens(4);
+    become(away);
+    expect((await reserve(1001)).decision).toMatchObject({ admitted: false, retryAfterMs: undefined });
+    expect((await reserve(900)).decision.admitted).toBe(true);
+    expect((await reserve(900)).decision.admitted).toBe(false);
+  });
+
+  it('are told as they were reserved, and stay charged so', async () => {
+    const { reserve, settle, left, become, tellStore } = setUpTokens(1);
+    become(away);
+    const { name } = await reserve(300);
+    become('back');
+    expect(await tellStore()).toBe(true);
+    expect(left()).toBe(700);
+    expect(settle(name, 20)).toBe('settled');
+    expect(left()).toBe(700);
+  });
+
+  it('are settled at the store where it was asked, and in both where that was in doubt', async () => {
+    const { reserve, settle, left } = setUpTokens(1);
+    const { name } = await reserve(300);
+    expect(settle(name, 20)).toBe('settled');
+    expect(left()).toBe(980);
+    // Charged there, and the reply is lost.
+    const { counters, outage, become, clock } = setUp();
+    become(async (claim) => {
+      counters.consume(claim);
+      return away();
+    });
+    const tag = counters.reservationNames.tagOf('bob');
+    const counts = { tokens: 300, inputTokens: 0, outputTokens: 300 };
+    await outage.consume({
+      subject: 'bob',
+      id: 'in-doubt',
+      charges: [{ window: ofTokens, cost: 1 }],
+      deadlineAtMs: clock.now() + 100,
+      reservation: { tokens: counts, weight: 1, tag, others: [] },
+    });
+    const used = { tokens: 20, inputTokens: undefined, outputTokens: undefined };
+    expect(outage.settleTokens({ tag, name: 'in-doubt' }, used)).toBe('settled');
+    await expect.poll(() => counters.settleTokens({ tag, name: 'in-doubt' }, used)).toBe('unknown');
+  });
+
+  it('are taken back here where they were counted here', async () => {
+    const { reserve, become, outage } = setUpTokens(1);
+    become(away);
+    const { name } = await reserve(900);
+    expect(outage.settle({ subject: 'alice', id: name, used: 'nothing' })).toBe('settled');
+    expect((await reserve(900)).decision.admitted).toBe(true);
   });
 });

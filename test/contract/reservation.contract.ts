@@ -298,6 +298,21 @@ export function describeReservations(name: string, start: () => Promise<Reservin
       expect(await leftOf(parts)).toStrictEqual([[998, 940, 980, 960], [940], [980]]);
     });
 
+    it('is settled in the rest also where the one that leads to it was settled already', async () => {
+      const parts = partsOf();
+      const decision = await reserve(parts, counts(10, 100));
+      const { name: ofAll } = parseKeyedId(idOf(decision)) ?? expect.fail('no id');
+      const alone = {
+        subject: parts[0].subject,
+        id: ofAll,
+        used: { tokens: 30, inputTokens: 10, outputTokens: 20 },
+      };
+      expect(await counters.settle(alone)).toBe('settled');
+      expect(await leftOf(parts)).toStrictEqual([[998, 940, 980, 960], [780], [900]]);
+      await settle(idOf(decision), used(10, 20));
+      expect(await leftOf(parts)).toStrictEqual([[998, 940, 980, 960], [940], [980]]);
+    });
+
     it('leads through the first that counts tokens, where the caller alone is limited by requests', async () => {
       const parts = [
         part(newSubject(), [window('requests')]),

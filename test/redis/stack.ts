@@ -66,6 +66,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   dropLeases = leases.drop;
   const outage = createStoreOutage({
     store: leases.consume,
+    settle: leases.settle,
     settleTokens: settlements.settleTokens,
     reservationNames: createKeyspace(of.keySecret),
     reservationTtlMs: 600_000,
