@@ -4,6 +4,7 @@ import { loadConnection } from '../kubernetes/connection.ts';
 import type { Config } from '../process/config.ts';
 import { isConfigMistakes } from '../process/config-mistakes.ts';
 import { readSecretFile } from '../process/secret-file.ts';
+import { createKeyspace } from '../redis/keys.ts';
 import { kubeconfigOf, readPolicyFile } from './load-policy.ts';
 
 /** Paths of files by their key. */
@@ -33,9 +34,12 @@ export async function preflight(
 
   await look('', () => loadConnection(kubeconfigOf(config)));
   if (source.kind === 'file') await look('', () => readPolicyFile(source.path, config));
+  if (redis !== undefined) {
+    const { keySecretFile } = redis;
+    await look(`${keySecretFile}: `, () => createKeyspace(readSecretFile(keySecretFile, () => undefined)));
+  }
   const sentinel = redis?.place.kind === 'sentinel' ? redis.place : undefined;
   for (const path of [
-    redis?.keySecretFile,
     redis?.usernameFile,
     redis?.passwordFile,
     sentinel?.usernameFile,

@@ -22,11 +22,18 @@ import { readConfiguration, startShipped } from './shipped-envoy.ts';
 const password = randomBytes(16).toString('hex');
 const alice = { token: 'alice-cluster-token', name: 'alice', groups: ['tier-premium-users'] };
 
+const instance = { name: 'auth.example.com', environment: 'prod', token: { vault: 'creds/sso/a' } };
+
 /** What odh-model-controller makes of an annotation of a model. */
 const access = `
 apiVersion: v1
 kind: Namespace
 metadata: {name: llm}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: sso-clusters, namespace: tiergate}
+data: {clusters.yaml: "clusters: []"}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
@@ -63,7 +70,11 @@ describe('an installation by the manifests', () => {
   const here = (port: number) => ({ address: `127.0.0.1:${port}` });
 
   beforeAll(async () => {
-    objects = await kustomizeWith('base', ['components/registrar', 'components/monitoring']);
+    objects = await kustomizeWith('base', [
+      'components/registrar',
+      'components/monitoring',
+      'components/registrar-monitoring',
+    ]);
     [kube, redis] = await Promise.all([startCluster({ users: [alice] }), startRedis()]);
     await redis.cli('CONFIG', 'SET', 'requirepass', password);
     const policy = readFileSync(join(deployFolder, 'policy/tier-to-group-mapping.yaml'), 'utf8');
@@ -76,6 +87,17 @@ describe('an installation by the manifests', () => {
         config: (ports) => ({
           listeners: { grpc: here(ports('grpc')), ops: here(ports('ops')) },
           redis: { url },
+        }),
+      }),
+      start('registrar', {
+        secrets: { 'role-id': 'r', 'secret-id': 's' },
+        config: (ports) => ({
+          registrar: {
+            listeners: { ops: here(ports('ops')) },
+            // Nobody is asked who is not of this test: neither Vault nor an identity provider is there.
+            vault: { url: 'http://127.0.0.1:1' },
+            instances: [{ ...instance, issuer: 'http://127.0.0.1:1/auth/realms/staff' }],
+          },
         }),
       }),
       start('issuer', {
@@ -139,18 +161,26 @@ describe('an installation by the manifests', () => {
     }
   });
 
-  it.each(['authorizer', 'issuer'])('has probes and a ServiceMonitor that the %s answers', async (name) => {
-    const { containers } = deploymentOf(objects, `tiergate-${name}`).spec.template.spec;
-    const { livenessProbe, readinessProbe } = containers[0];
-    for (const { httpGet } of [livenessProbe, readinessProbe]) {
-      expect(httpGet.port).toBe('ops');
-      expect((await fetch(pod(name).ops(httpGet.path))).status).toBe(200);
-    }
-    const { endpoints } = objectOf(objects, 'ServiceMonitor', `tiergate-${name}`).spec as Monitor;
-    expect(endpoints[0]?.port).toBe('ops');
-    const metrics = await fetch(pod(name).ops(endpoints[0]?.path ?? ''));
-    expect(await metrics.text()).toContain('tiergate_build_info');
+  it('has rights enough for the registrar to read its inventory', async () => {
+    const report = (await (await fetch(pod('registrar').ops('/readyz'))).json()) as Report;
+    expect(report.parts).toMatchObject({ clusters: { state: 'ready' }, store: { state: 'degraded' } });
   });
+
+  it.each(['authorizer', 'issuer', 'registrar'])(
+    'has probes and a ServiceMonitor that the %s answers',
+    async (name) => {
+      const { containers } = deploymentOf(objects, `tiergate-${name}`).spec.template.spec;
+      const { livenessProbe, readinessProbe } = containers[0];
+      for (const { httpGet } of [livenessProbe, readinessProbe]) {
+        expect(httpGet.port).toBe('ops');
+        expect((await fetch(pod(name).ops(httpGet.path))).status).toBe(200);
+      }
+      const { endpoints } = objectOf(objects, 'ServiceMonitor', `tiergate-${name}`).spec as Monitor;
+      expect(endpoints[0]?.port).toBe('ops');
+      const metrics = await fetch(pod(name).ops(endpoints[0]?.path ?? ''));
+      expect(await metrics.text()).toContain('tiergate_build_info');
+    },
+  );
 
   it.each(['authorizer', 'issuer', 'registrar'] as const)(
     'names the ports of the %s as its process file has them',
@@ -178,12 +208,17 @@ describe('an installation by the manifests', () => {
     },
   );
 
-  it.each(['authorizer', 'issuer'])('opens no port of the %s that the manifest does not name', (name) => {
-    const { containers } = deploymentOf(objects, `tiergate-${name}`).spec.template.spec;
-    const named = new Set(containers[0].ports.map(({ name: port }) => `127.0.0.1:${pod(name).portOf(port)}`));
-    const unnamed = listeningAddresses(pod(name).pid).filter((address) => !named.has(address));
-    expect(unnamed.filter((address) => !address.endsWith(':9093'))).toEqual([]);
-  });
+  it.each(['authorizer', 'issuer', 'registrar'])(
+    'opens no port of the %s that the manifest does not name',
+    (name) => {
+      const { containers } = deploymentOf(objects, `tiergate-${name}`).spec.template.spec;
+      const named = new Set(
+        containers[0].ports.map(({ name: port }) => `127.0.0.1:${pod(name).portOf(port)}`),
+      );
+      const unnamed = listeningAddresses(pod(name).pid).filter((address) => !named.has(address));
+      expect(unnamed.filter((address) => !address.endsWith(':9093'))).toEqual([]);
+    },
+  );
 
   it.each([
     ['authorizer', authorizerStopMs],
@@ -214,6 +249,10 @@ describe('an installation by the manifests', () => {
     await ended;
   });
 });
+
+interface Report {
+  readonly parts: Readonly<Record<string, { readonly state: string }>>;
+}
 
 interface Monitor {
   readonly endpoints: readonly { readonly port: string; readonly path: string }[];

@@ -33,6 +33,7 @@ const badPlaces = [
 
 /** A kubeconfig whose text must not come out, wherever it is wrong. */
 const clusterToken = 'token-of-the-cluster-that-nobody-may-read';
+const goodKubeconfig = `{clusters: [{name: c, cluster: {server: "http://127.0.0.1:1"}}], users: [{name: u, user: {token: ${clusterToken}}}], contexts: [{name: x, context: {cluster: c, user: u, namespace: tiergate}}], current-context: x}`;
 
 describe('a program with wrong configuration', () => {
   let folder: string;
@@ -101,11 +102,22 @@ kubernetes: {kubeconfig: kubeconfig}
     expect(err).not.toContain(clusterToken);
   });
 
-  it('starts with a good one: ports are bound, and the spy of these tests sees it', async () => {
-    file(
-      'kubeconfig-good',
-      `{clusters: [{name: c, cluster: {server: "http://127.0.0.1:1"}}], users: [{name: u, user: {token: ${clusterToken}}}], contexts: [{name: x, context: {cluster: c, user: u, namespace: tiergate}}], current-context: x}`,
+  it('refuses a key of the counters that could be guessed', async () => {
+    file('short-key', 'fifteen letters');
+    const path = file(
+      'short.yaml',
+      'redis: {url: "redis://127.0.0.1:1", keySecretFile: short-key}\nkubernetes: {kubeconfig: kubeconfig-good}\n',
     );
+    file('kubeconfig-good', goodKubeconfig);
+    const { code, err } = await spied(['issuer', '--config', path]);
+    expect({ code, err }).toEqual({
+      code: 78,
+      err: `${join(folder, 'short-key')}: the key of the counters must have at least 16 bytes\n`,
+    });
+  });
+
+  it('starts with a good one: ports are bound, and the spy of these tests sees it', async () => {
+    file('kubeconfig-good', goodKubeconfig);
     const path = file(
       'good.yaml',
       `limits: {store: memory}
