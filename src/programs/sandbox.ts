@@ -1,3 +1,5 @@
+import { relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { createFixedConnection } from '../kubernetes/connection.ts';
 import type { Policy } from '../policy/policy.ts';
@@ -185,6 +187,7 @@ async function start(
       httpAddress: authorizer.httpAddress ?? '',
       opsUrl: authorizer.opsUrl,
       consoleUrl: authorizer.consoleUrl,
+      tiergate: `node ${relative('', fileURLToPath(new URL('../main.js', import.meta.url)))}`,
       kubernetesUrl,
       expiredToken: await issueExpiredToken(api, {
         instance: config.instance,

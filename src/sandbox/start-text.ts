@@ -13,6 +13,8 @@ export interface StartTextOptions {
   readonly opsUrl: string;
   /** Undefined where it could not listen; a note says so. */
   readonly consoleUrl: string | undefined;
+  /** How the programs are called from where it was started: `node dist/main.js`. */
+  readonly tiergate: string;
   readonly kubernetesUrl: string;
   readonly expiredToken: string;
   readonly policy: Policy;
@@ -29,6 +31,7 @@ export function startText(options: StartTextOptions): string {
     httpAddress,
     opsUrl,
     consoleUrl,
+    tiergate,
     kubernetesUrl,
     expiredToken,
     policy,
@@ -53,7 +56,7 @@ ${[...consoleLine, ...notes.map((note) => `note        ${note}`)].map((line) => 
 Cluster tokens:
 ${users.join('\n')}
 
-${linesToPaste(gatewayUrl, expiredToken, tierOf(bob)).join('\n\n')}
+${numbered([...linesToPaste(gatewayUrl, expiredToken, tierOf(bob)), ...whyLine(tiergate, consoleUrl)]).join('\n\n')}
 
 Ctrl-C ends it.`;
 }
@@ -69,35 +72,48 @@ function linesToPaste(gatewayUrl: string, expiredToken: string, tier: Tier | und
     return `${how} ${url(model)} -H "Authorization: Bearer $TOKEN" \\
   -H 'Content-Type: application/json' -d '${body}'`;
   };
-  const unknown = `# 4. refused: nobody learns whether this model exists (403)
+  const unknown = `refused: nobody learns whether this model exists (403)
 ${chat('no-such-model', 'curl -i')}`;
-  const forbidden = `# 4. refused: the tier of bob may not use this model, and nobody learns whether that one exists (403)
+  const forbidden = `refused: the tier of bob may not use this model, and nobody learns whether that one exists (403)
 ${chat(largeModel.name, 'curl -i')}
 ${chat('no-such-model', 'curl -i')}`;
   const limit = requestLimit(tier);
   return [
-    `# 1. swap a cluster token for an access token
+    `swap a cluster token for an access token
 TOKEN=$(curl -s ${gatewayUrl}/maas-api/v1/tokens -X POST -H 'Authorization: Bearer ${bob.token}' |
   node -pe 'JSON.parse(require("fs").readFileSync(0)).token')`,
-    `# 2. chat, then the same as a stream
+    `chat, then the same as a stream
 ${chat('llama', 'curl -i')}
 ${chat('llama', 'curl -i', { stream: true })}`,
-    `# 3. refused: no token, garbage, an expired one (401)
+    `refused: no token, garbage, an expired one (401)
 curl -i ${url('llama')} -X POST
 curl -i ${url('llama')} -X POST -H 'Authorization: Bearer garbage'
 EXPIRED=${expiredToken}
 curl -i ${url('llama')} -X POST -H "Authorization: Bearer $EXPIRED"`,
     tier !== undefined && largeModel.tiers.includes(tier.name) ? unknown : forbidden,
-    `# 5. refused: a path that two servers could read in two ways (400)
+    `refused: a path that two servers could read in two ways (400)
 curl -i --path-as-is ${gatewayUrl}/${modelNamespace}/llama/../${largeModel.name}/v1/chat/completions -X POST -H "Authorization: Bearer $TOKEN"`,
     ...(limit === undefined
       ? []
       : [
-          `# 6. the limit of bob: two of ${limit} are used, ${limit - 2} more pass, the next is denied (429, with Retry-After)
+          `the limit of bob: two of ${limit} are used, ${limit - 2} more pass, the next is denied (429, with Retry-After)
 for n in $(seq ${limit - 2}); do ${chat('llama', "curl -s -o /dev/null -w '%{http_code}\\n'")}; done
 ${chat('llama', 'curl -i')}`,
         ]),
   ];
+}
+
+/** Of the authorizer whose console listens: what it would say to one more request. */
+function whyLine(tiergate: string, consoleUrl: string | undefined): readonly string[] {
+  if (consoleUrl === undefined) return [];
+  return [
+    `why: what the authorizer would say to one more request, stage by stage, and what would change it (bash or zsh)
+echo "$TOKEN" | ${tiergate} explain --token-stdin /${modelNamespace}/llama/v1/chat/completions --authorizer ${consoleUrl} --token-file <(echo ${admin.token})`,
+  ];
+}
+
+function numbered(steps: readonly string[]): readonly string[] {
+  return steps.map((step, at) => `# ${at + 1}. ${step}`);
 }
 
 /** More than anybody would wait for to see a limit denied. */

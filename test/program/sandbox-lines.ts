@@ -14,8 +14,8 @@ export function describeLinesToPaste(startText: () => string): void {
       lines = await pasteLines(startText());
     });
 
-    it('are the six steps of the first minute', () => {
-      expect(lines.map((line) => line.step)).toEqual([1, 2, 2, 3, 3, 3, 3, 4, 4, 5, 6, 6]);
+    it('are the seven steps of the first minute', () => {
+      expect(lines.map((line) => line.step)).toEqual([1, 2, 2, 3, 3, 3, 3, 4, 4, 5, 6, 6, 7]);
     });
 
     it('swap a cluster token for an access token, silently', () => {
@@ -80,6 +80,12 @@ export function describeLinesToPaste(startText: () => string): void {
       expect(seconds).toBeGreaterThan(0);
       expect(seconds).toBeLessThanOrEqual(126);
       expect(response.headers.get('x-ratelimit-remaining-requests')).toBe('0');
+    });
+
+    it('say why it was denied, and what would change it', () => {
+      const [why = ''] = step(7);
+      expect(why).toMatch(/^denied 429 requests_exceeded: POST \/llm\/llama\//);
+      expect(why).toContain('What would change it: Wait, ');
     });
   });
 }

@@ -86,7 +86,7 @@ describe('a sandbox', () => {
 
   it('has no quote in its headings, which some shells would wait to be closed', () => {
     const headings = sandbox.out().match(/^#.*$/gm) ?? [];
-    expect(headings).toHaveLength(6);
+    expect(headings).toHaveLength(7);
     for (const heading of headings) expect(heading).not.toMatch(/['"`$!]/);
   });
 
