@@ -7,6 +7,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import type { KubeApiServer } from '../real/kube-apiserver.ts';
 import { applyAll, startCluster } from './cluster.ts';
+import { deploymentOf, objectOf } from './deployment.ts';
 import {
   chart,
   deployFolder,
@@ -14,6 +15,7 @@ import {
   helmTemplate,
   kustomizations,
   kustomize,
+  kustomizeText,
   kustomizeWith,
   objectsOf,
   type RenderedObject,
@@ -48,6 +50,21 @@ describe('the manifests, applied server-side to a real API server', () => {
   it.each(components)('the base, or its overlay, with %s', async (component) => {
     const folder = component.includes('/istio-') ? 'overlays/istio' : 'base';
     expect(await applyAll(kube, await kustomizeWith(folder, [component]))).toEqual([]);
+  });
+
+  it('the overlay that docs/install.md has everybody begin with', async () => {
+    const page = readFileSync(join(deployFolder, '../docs/install.md'), 'utf8');
+    const [, text = ''] = /```yaml\n# kustomization\.yaml\n(.*?)```/s.exec(page) ?? [];
+    const processFile = readFileSync(join(deployFolder, 'base/config/tiergate.yaml'), 'utf8');
+    const changed = processFile.replace('deadline: 800ms', 'deadline: 700ms');
+    const objects = await kustomizeText(text.replaceAll('tiergate/deploy', deployFolder), {
+      'tiergate.yaml': changed,
+    });
+    expect(await applyAll(kube, objects)).toEqual([]);
+    const { containers, volumes } = deploymentOf(objects, 'tiergate-authorizer').spec.template.spec;
+    expect(containers[0].image).toBe('registry.example.com/tiergate:0.1.0');
+    const configMap = volumes.find(({ configMap: its }) => its !== undefined)?.configMap?.name ?? '';
+    expect(objectOf(objects, 'ConfigMap', configMap).data).toEqual({ 'tiergate.yaml': changed });
   });
 
   it('the example of a policy', async () => {

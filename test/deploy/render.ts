@@ -47,21 +47,31 @@ export async function kustomize(folder: string): Promise<readonly RenderedObject
 }
 
 /** A folder together with components, as an overlay of an installation's own has them. */
-export async function kustomizeWith(
+export function kustomizeWith(
   folder: string,
   components: readonly string[],
+): Promise<readonly RenderedObject[]> {
+  return kustomizeText(
+    JSON.stringify({
+      apiVersion: 'kustomize.config.k8s.io/v1beta1',
+      kind: 'Kustomization',
+      resources: [join(deployFolder, folder)],
+      components: components.map((component) => join(deployFolder, component)),
+    }),
+  );
+}
+
+/** A kustomization in a folder of its own, with the files that it names; paths into deploy/ are absolute here. */
+export async function kustomizeText(
+  kustomization: string,
+  files: Readonly<Record<string, string>> = {},
 ): Promise<readonly RenderedObject[]> {
   const overlay = await mkdtemp(join(tmpdir(), 'tiergate-overlay-'));
   try {
     // Kustomize takes folders by relative paths alone.
-    const from = (name: string): string => relative(overlay, join(deployFolder, name));
-    const kustomization = {
-      apiVersion: 'kustomize.config.k8s.io/v1beta1',
-      kind: 'Kustomization',
-      resources: [from(folder)],
-      components: components.map(from),
-    };
-    await writeFile(join(overlay, 'kustomization.yaml'), JSON.stringify(kustomization));
+    const text = kustomization.replaceAll(deployFolder, relative(overlay, deployFolder));
+    await writeFile(join(overlay, 'kustomization.yaml'), text);
+    for (const [name, content] of Object.entries(files)) await writeFile(join(overlay, name), content);
     return objectsOf(await build(overlay));
   } finally {
     await rm(overlay, { recursive: true });
