@@ -21,7 +21,7 @@ tiers:
   groups: [tier-premium-users]
   limits:
     requests: [{limit: 20, window: 2m}]
-    models: {"llm/big-*": {requests: [{limit: 4, window: 1m}]}}
+    models: {"llm/big-*": {requests: [{limit: 4, window: 1m}], tokens: [{limit: 900, window: 1h}]}}
     shared: {by: "group:team-*", requests: [{limit: 50, window: 1d}]}
 capacity:
   "llm/*": {requests: [{limit: 100, window: 1m}]}
@@ -76,6 +76,7 @@ describe('tiergate usage', () => {
   it('shows every window of the caller: for all models, for some, and the team\u2019s', async () => {
     charge('alice', own, 3);
     charge(teamSubject('team-a'), shared, 7);
+    charge('alice', { ...own, scope: 'llm/big-*', unit: 'tokens', windowMs: 3_600_000, limit: 900 }, 400);
     const { code, out } = await run([], 'alice-token');
     expect(code).toBe(0);
     expect(JSON.parse(out)).toMatchObject({
@@ -84,6 +85,7 @@ describe('tiergate usage', () => {
       windows: [
         { scope: '*', limit: 20, used: 3 },
         { scope: 'llm/big-*', limit: 4, used: 0 },
+        { scope: 'llm/big-*', unit: 'tokens', window: '1h', limit: 900, used: 400, remaining: 500 },
         { scope: 'team', limit: 50, used: 7 },
       ],
     });
@@ -97,7 +99,7 @@ describe('tiergate usage', () => {
       'tiergate.dev/groups': '["team-a"]',
     });
     const { body } = await ask(issuer, { token: minted.body['token'], path: '/v1/usage' });
-    expect(body['windows']?.[2]).toMatchObject({ scope: 'team', used: 7 });
+    expect(body['windows']?.[3]).toMatchObject({ scope: 'team', used: 7 });
   });
 
   async function listAccounts() {
@@ -122,7 +124,7 @@ describe('tiergate usage', () => {
     const { body } = await ask(issuer, { token: 'alice-token', path: '/v1/usage' });
     expect(body).toMatchObject({
       boost: { percent: 150, endsAfterSeconds: expect.any(Number) },
-      windows: [{ limit: 30, used: 3 }, { limit: 6 }, { scope: 'team', limit: 50 }],
+      windows: [{ limit: 30, used: 3 }, { limit: 6 }, { limit: 1350 }, { scope: 'team', limit: 50 }],
     });
     expect(issuer.audits.at(-1)).toMatchObject({
       action: 'boost',
