@@ -22,7 +22,7 @@ export interface SeriesOptions {
 }
 
 export interface Series {
-  /** Takes one sample; once a second. Never rejects. */
+  /** Takes one sample; once a second. Rejects where a metric can not be read. */
   readonly tick: () => Promise<void>;
   /** Newer than `seq`, oldest first. */
   readonly samplesAfter: (seq: number) => readonly Sample[];

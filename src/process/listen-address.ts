@@ -62,7 +62,8 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
-function isWildcard(host: string): boolean {
+/** Every address of the machine. */
+export function isWildcard(host: string): boolean {
   return host === '0.0.0.0' || host === '::';
 }
 

@@ -22,6 +22,7 @@ import type { KubernetesClient } from '../kubernetes/client.ts';
 import { createReviewAccess } from '../kubernetes/subject-access-review.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Config } from '../process/config.ts';
+import { isWildcard } from '../process/listen-address.ts';
 import type { Metrics } from '../process/metrics.ts';
 import { createReadMetric, type ReadMetric } from '../process/read-metric.ts';
 import { workerNumber } from '../process/workers.ts';
@@ -66,7 +67,7 @@ const renewEveryMs = 60_000;
  * the same.
  */
 export async function startConsole(context: ServerContext, parts: ConsoleParts): Promise<RunningConsole> {
-  const { config, lifecycle, events } = context;
+  const { config, lifecycle, events, log } = context;
   const { console: listener } = config.listeners;
   const { tls } = listener;
   const worker = workerNumber();
@@ -101,7 +102,7 @@ export async function startConsole(context: ServerContext, parts: ConsoleParts):
         const address = await server.start();
         const sampling = setInterval(() => {
           outcomes.tick();
-          void series.tick();
+          series.tick().catch((error: unknown) => log.error('sample_failed', { error }));
         }, sampleEveryMs).unref();
         const renewing = setInterval(renewCertificate, renewEveryMs).unref();
         return { ...address, sampling, renewing };
@@ -133,7 +134,7 @@ function createListener(
   const namespace = client.namespace ?? 'default';
   const { clusterAudience } = issuer;
   return createConsole({
-    hosts: [...hosts, address.host],
+    hosts: isWildcard(address.host) ? hosts : [...hosts, address.host],
     isTls: tls !== undefined,
     pages: readPageFiles(),
     operators: createOperators({

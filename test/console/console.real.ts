@@ -88,7 +88,7 @@ async function open(
 ): Promise<Opened> {
   const context = await browser.newContext({ viewport: sizes[size], colorScheme: scheme });
   const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(30_000);
   const complaints = listenTo(page, url);
   await page.goto(url);
   return { context, page, complaints };
@@ -118,6 +118,8 @@ async function explainBob(page: Page): Promise<void> {
 
 async function simulateLoad(page: Page): Promise<void> {
   await page.getByRole('button', { name: 'Fill in what is in force' }).click();
+  await expect.poll(() => page.getByLabel('Policy document to try out').inputValue()).not.toBe('');
+  await page.getByLabel('Loads, one a line').fill('tier=free users=30 rate=4/1m for=10m model=llm/llama');
   await page.getByRole('button', { name: 'Simulate' }).click();
   await page.locator('.timeline').waitFor();
 }
@@ -207,7 +209,7 @@ describe('the console in a browser', () => {
     await goTo(page, 'Simulate');
     await page.getByRole('button', { name: 'Fill in what is in force' }).click();
     const policy = page.getByLabel('Policy document to try out');
-    await expect.poll(() => policy.inputValue()).toContain('limits: {requests: [{limit: 5, window: 2m}]}');
+    await expect.poll(() => policy.inputValue()).toContain('limits: {requests: [{limit: 5, window: 2m}]');
     await page.getByLabel('Loads, one a line').fill('tier=free users=20 rate=5/1m for=10m model=llm/llama');
     await page.getByRole('button', { name: 'Simulate' }).click();
     await page.getByRole('row', { name: /^free/ }).first().waitFor();

@@ -129,6 +129,18 @@ describe('the console of a sandbox', () => {
     expect(records[0]).toMatchObject({ actor: 'admin@example.com', user: 'bob@example.com', why: 'a test' });
   });
 
+  it('is done without where its port is taken', async () => {
+    const others = ['gateway', 'grpc', 'http'].flatMap((name) => [`--${name}-port`, '0']);
+    const second = startProgram(['sandbox', '--no-envoy', ...others, '--console-port', String(port)]);
+    await second.said('Ctrl-C ends it.');
+    expect(second.out()).toContain(
+      `note        the console is not there: port ${port} is taken; --console-port chooses another`,
+    );
+    expect(second.out()).not.toMatch(/^ {2}console /m);
+    second.signal('SIGTERM');
+    expect(await second.ended).toMatchObject({ code: 0 });
+  });
+
   it('writes no token into the log', () => {
     const log = sandbox.out().slice(sandbox.out().indexOf('Ctrl-C'));
     expect(log).not.toMatch(/sandbox-(admin|alice|eve)/);
