@@ -12,10 +12,6 @@ interface Container {
   readonly livenessProbe: Probe;
   readonly readinessProbe: Probe;
   readonly lifecycle?: { readonly preStop: { readonly sleep: { readonly seconds: number } } };
-  readonly resources: {
-    readonly limits: Readonly<Record<string, string>>;
-    readonly requests: Readonly<Record<string, string>>;
-  };
   readonly securityContext: unknown;
   readonly volumeMounts: readonly { readonly name: string; readonly mountPath: string }[];
 }
@@ -28,7 +24,6 @@ export interface Deployment extends RenderedObject {
       readonly spec: {
         readonly serviceAccountName: string;
         readonly terminationGracePeriodSeconds: number;
-        readonly securityContext: unknown;
         readonly containers: readonly [Container];
         readonly volumes: readonly {
           readonly name: string;

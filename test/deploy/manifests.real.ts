@@ -88,6 +88,27 @@ describe('the manifests, applied server-side to a real API server', () => {
     expect(await applyAll(kube, await helmTemplate(values))).toEqual([]);
   });
 
+  it('have pods that a namespace for restricted ones admits, on a file system that they can not write', async () => {
+    const objects = [
+      ...(await kustomizeWith('base', ['components/registrar'])),
+      ...(await kustomize('envoy')),
+    ];
+    expect(await applyAll(kube, objects)).toEqual([]);
+    const deployments = objects.filter(({ kind }) => kind === 'Deployment');
+    expect(deployments).toHaveLength(4);
+    for (const { metadata } of deployments) {
+      const { spec } = deploymentOf(objects, metadata.name).spec.template;
+      for (const { securityContext } of spec.containers)
+        expect(securityContext, metadata.name).toMatchObject({ readOnlyRootFilesystem: true });
+      const pods = `/api/v1/namespaces/${metadata.namespace}/pods?dryRun=All`;
+      const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: metadata.name }, spec };
+      const { status, body } = await kube.client().post(pods, pod);
+      expect({ status, body: status === 201 ? undefined : body }).toEqual({ status: 201, body: undefined });
+      const asRoot = { ...pod, spec: { ...spec, securityContext: { runAsUser: 0 } } };
+      expect((await kube.client().post(pods, asRoot)).status).toBe(403);
+    }
+  });
+
   it('are refused with a field that the API does not know, here and in the objects of others', async () => {
     const misspelt = JSON.parse(
       JSON.stringify(await kustomize('overlays/envoy-gateway'))
