@@ -97,9 +97,13 @@ function sayings({ tiers, capacity, defaultTier }: Policy): Sayings {
 
 function sayingsOfTier(tier: Tier): ReadonlyMap<string, string> {
   const { level, windows, models, shared, concurrency, onStoreUnavailable, maxTokenLifetimeMs } = tier;
+  const { reserve, streamWithoutUsage } = tier;
   return new Map([
     ['level', String(level)],
-    ['requests', windows.length === 0 ? 'unlimited' : 'limited'],
+    ['requests', windows.some(({ unit }) => unit === 'requests') ? 'limited' : 'unlimited'],
+    ['reserve.promptTokens', String(reserve.promptTokens)],
+    ['reserve.maxTokens', String(reserve.maxTokens)],
+    ['streamWithoutUsage', streamWithoutUsage],
     ...windows.map(sayingOf),
     ...models.map(({ pattern, weight }) => [`weight of ${pattern.text}`, String(weight)] as const),
     ...models.flatMap((model) => model.windows.map(sayingOf)),

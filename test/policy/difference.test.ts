@@ -44,6 +44,29 @@ describe('what differs between two policy documents', () => {
     expect(limits).toEqual([{ of: 'tier premium', what: 'level', from: '1', to: '2' }]);
   });
 
+  it('is what changes of token budgets', () => {
+    const budgets = `
+- name: free
+  reserve: {maxTokens: 50}
+  limits: {requests: [{limit: 5, window: 2m}], tokens: [{limit: 900, window: 1m}]}
+`;
+    const after = policyOf(
+      budgets
+        .replace('maxTokens: 50', 'maxTokens: 80')
+        .replace('requests: [{limit: 5, window: 2m}], ', '')
+        .replace('limit: 900', 'limit: 700')
+        .replace('reserve:', 'streamWithoutUsage: deny\n  reserve:'),
+    );
+    const of = 'tier free';
+    expect(policyDifference(policyOf(budgets), after).limits).toEqual([
+      { of, what: 'requests', from: 'limited', to: 'unlimited' },
+      { of, what: 'reserve.maxTokens', from: '50', to: '80' },
+      { of, what: 'streamWithoutUsage', from: 'estimate', to: 'deny' },
+      { of, what: 'requests in 2m', from: '5', to: undefined },
+      { of, what: 'tokens in 1m', from: '900', to: '700' },
+    ]);
+  });
+
   it('is which limits change, and what can never bind from now on', () => {
     const after = policyOf(
       before
