@@ -30,6 +30,8 @@ export interface IdentityOptions {
   /** Of TokenReviews. A token that is turned away before costs nothing of it. */
   readonly spend: SpendBudget;
   readonly cache: ReviewCache<Principal>;
+  /** What is remembered of a principal. Default: all of it. */
+  readonly keep?: (principal: Principal) => Principal;
   /** Of the cache; what reads the same cache needs the same keys. Default: a key of its own. */
   readonly keyOf?: TokenKey;
   readonly now: () => number;
@@ -40,6 +42,7 @@ export type Identify = (token: Secret, asking: Asking) => Principal | Denied | P
 /** Token → Principal: known, else screened, else its signature checked, else reviewed. */
 export function createIdentify(options: IdentityOptions): Identify {
   const { screen, verifySignature, authenticate, spend, cache, now, keyOf = createTokenKey() } = options;
+  const { keep = (principal) => principal } = options;
 
   async function review(
     token: Secret,
@@ -53,7 +56,7 @@ export function createIdentify(options: IdentityOptions): Identify {
       }
     }
     const user = await spend(source, () => authenticate(token));
-    if (!isDenied(user)) return principalFrom(user, claims);
+    if (!isDenied(user)) return keep(principalFrom(user, claims));
     const endedAtMs = claims?.expiresAtMs;
     return endedAtMs !== undefined && endedAtMs <= now()
       ? denied('token_expired', 'The access token has expired.')

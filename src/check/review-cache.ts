@@ -79,7 +79,10 @@ interface Flight<Yes extends object> {
  * waiter to the first caller's signal, and its stale options would let an outage pass as a verdict.
  */
 export function createReviewCache<Yes extends object>(options: ReviewCacheOptions<Yes>): ReviewCache<Yes> {
-  const { now, observe, maxAgeMs = () => Number.POSITIVE_INFINITY } = options;
+  const { observe, maxAgeMs = () => Number.POSITIVE_INFINITY } = options;
+  // Whole milliseconds from the start fit into the place of a pointer, where epoch ones take an object each.
+  const originMs = Math.floor(options.now());
+  const now = () => Math.floor(options.now() - originMs);
   const yeses = new LRUCache<string, Entry<Yes>>({
     max: options.maxEntries,
     dispose: (_entry, _key, reason) => {
@@ -146,11 +149,11 @@ export function createReviewCache<Yes extends object>(options: ReviewCacheOption
       denials.set(key, { answer, sinceMs: nowMs, endsAtMs, staleUntilMs: 0 });
       return;
     }
-    const ttlMs = options.ttlMs(answer, nowMs) * (1 - options.random() / 10);
+    const ttlMs = Math.floor(options.ttlMs(answer, originMs + nowMs) * (1 - options.random() / 10));
     if (ttlMs <= 0) return;
     const endsAtMs = nowMs + ttlMs;
     denials.delete(key);
-    const staleUntilMs = endsAtMs + options.staleMs(answer, endsAtMs);
+    const staleUntilMs = Math.floor(endsAtMs + options.staleMs(answer, originMs + endsAtMs));
     yeses.set(key, { answer, sinceMs: nowMs, endsAtMs, staleUntilMs });
   }
 

@@ -7,6 +7,7 @@ import type { Explain } from '../check/explain.ts';
 import { type AccessChanged, createForgetAccess } from '../check/forget-access.ts';
 import { createIdentify, createTokenKey, principalLifetime } from '../check/identity.ts';
 import { createCheckConcurrency } from '../check/concurrency.ts';
+import { createKeepPrincipal } from '../check/keep-principal.ts';
 import { createCheckLimit } from '../check/limit.ts';
 import { createReadModel } from '../check/model.ts';
 import { isDenied } from '../check/outcome.ts';
@@ -142,6 +143,7 @@ export function wireCheck(parts: CheckParts): WiredCheck {
     spend: budget('token_review'),
     cache: principals,
     keyOf: createTokenKey(),
+    keep: createKeepPrincipal(access.extraKeys),
     now,
   };
   const presence = {
