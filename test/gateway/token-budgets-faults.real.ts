@@ -33,6 +33,9 @@ const policy = `
 `;
 const config = `limits: {reservationTtl: ${reservationTtlMs / 1000}s}`;
 
+/** For machines that are busy otherwise. */
+const patiently = { timeout: 15_000 };
+
 /** What a request here is charged in advance, and what it uses. */
 const reserved = 200;
 const used = 24;
@@ -63,38 +66,43 @@ const results = (authorizer: Authorizer, result: string) =>
   metric(authorizer, `tiergate_reservations_total{result="${result}"}`);
 
 describe('an authorizer that is killed in the middle of streams', () => {
-  it.concurrent.each(channels)(
-    'breaks none of them, settled by %s, and leaves them charged',
-    async (channel) => {
+  it('breaks none of them, and leaves them charged, however their ends would have been told', async () => {
+    const worlds: { channel: string; dying: Authorizer; gateway: Envoy; user: string; token: string }[] = [];
+    for (const channel of channels) {
       const dying = await installation.startAuthorizer({ policy, config });
       const gateway = await startDeployedGateway(channel, { authorizer: dying.port, model: modelPort });
       const user = `streams by ${channel}`;
-      const token = await installation.mint(user, 'enterprise');
-      const startedAtMs = performance.now();
-      const streams = Array.from({ length: 12 }, () => ask(gateway.port, token, stream));
-      await sleep(1200);
-      expect(await brief.charged(user)).toBe(12 * reserved);
-      const killedAtMs = performance.now();
-      await dying.kill();
-      const heard = await Promise.all(streams);
-      expect(heard.map(({ status, isWhole }) => ({ status, isWhole }))).toEqual(
-        heard.map(() => ({ status: 200, isWhole: true })),
-      );
-      for (const { bytes } of heard) expect(bytes.toString()).toMatch(/data: \[DONE\]\n\n$/);
-      const gaps = heard.map(({ partsAtMs }) => gapsOf(partsAtMs, killedAtMs));
-      process.stderr.write(
-        `${channel}, chunks every 100 ms: longest gap ${longest(gaps, 'before')} ms before the authorizer was killed, ${longest(gaps, 'after')} ms after\n`,
-      );
-      expect(gaps.every(({ after }) => after > 0)).toBe(true);
+      worlds.push({ channel, dying, gateway, user, token: await installation.mint(user, 'enterprise') });
+    }
+    await Promise.all(
+      worlds.map(async ({ channel, dying, gateway, user, token }) => {
+        const startedAtMs = performance.now();
+        const streams = Array.from({ length: 12 }, () => ask(gateway.port, token, stream));
+        await expect.poll(() => brief.charged(user), patiently).toBe(12 * reserved);
+        await sleep(500);
+        const killedAtMs = performance.now();
+        await dying.kill();
+        const heard = await Promise.all(streams);
+        expect(heard.map(({ status, isWhole }) => ({ status, isWhole }))).toEqual(
+          heard.map(() => ({ status: 200, isWhole: true })),
+        );
+        for (const { bytes } of heard) expect(bytes.toString()).toMatch(/data: \[DONE\]\n\n$/);
+        const gaps = heard.map(({ partsAtMs }) => gapsOf(partsAtMs, killedAtMs));
+        process.stderr.write(
+          `${channel}, chunks every 100 ms: longest gap ${longest(gaps, 'before')} ms before the authorizer was killed, ${longest(gaps, 'after')} ms after\n`,
+        );
+        // They went on.
+        expect(gaps.every(({ after }) => after > 0)).toBe(true);
 
-      await sleep(1000);
-      expect(await brief.charged(user)).toBe(12 * reserved);
-      // As any charge: gone when it is one window old, and not before.
-      await sleep(Math.max(0, briefMs + 1500 - (performance.now() - startedAtMs)));
-      expect(await brief.charged(user)).toBe(0);
-      await gateway.stop();
-    },
-  );
+        await sleep(1000);
+        expect(await brief.charged(user)).toBe(12 * reserved);
+        // As any charge: gone when it is one window old, and not before.
+        await sleep(Math.max(0, briefMs - (performance.now() - startedAtMs)));
+        await expect.poll(() => brief.charged(user), patiently).toBe(0);
+        await gateway.stop();
+      }),
+    );
+  });
 });
 
 function gapsOf(partsAtMs: readonly number[], killedAtMs: number) {
@@ -120,7 +128,7 @@ describe('what is reserved at one authorizer', () => {
     const token = await installation.mint('both', 'premium');
     const before = { first: await results(first, 'settled'), second: await results(second, 'settled') };
     expect((await ask(gateway.port, token, stream)).status).toBe(200);
-    await expect.poll(() => hourly.charged('both')).toBe(used);
+    await expect.poll(() => hourly.charged('both'), patiently).toBe(used);
     expect(await results(first, 'settled')).toBe(before.first);
     expect(await results(second, 'settled')).toBe(before.second + 1);
     await gateway.stop();
@@ -150,11 +158,11 @@ describe('the end of a request', () => {
     const id = await reserve('twice');
     const unknown = { first: await results(first, 'unknown'), second: await results(second, 'unknown') };
     await tell(first, entry(id, used));
-    await expect.poll(() => hourly.charged('twice')).toBe(used);
+    await expect.poll(() => hourly.charged('twice'), patiently).toBe(used);
     await tell(first, entry(id, used), entry(id, 90));
     await tell(second, entry(id, 0), entry(id, undefined));
-    await expect.poll(() => results(first, 'unknown')).toBe(unknown.first + 2);
-    await expect.poll(() => results(second, 'unknown')).toBe(unknown.second + 1);
+    await expect.poll(() => results(first, 'unknown'), patiently).toBe(unknown.first + 2);
+    await expect.poll(() => results(second, 'unknown'), patiently).toBe(unknown.second + 1);
     expect(await hourly.charged('twice')).toBe(used);
   });
 
@@ -165,9 +173,9 @@ describe('the end of a request', () => {
     expect(await hourly.charged('order')).toBe(3 * reserved);
     // Without usage, and then with; the last first, and at two authorizers.
     await tell(second, entry(three, 30), entry(one, undefined));
-    await expect.poll(() => hourly.charged('order')).toBe(2 * reserved + 30);
+    await expect.poll(() => hourly.charged('order'), patiently).toBe(2 * reserved + 30);
     await tell(first, entry(two, 20), entry(one, 10));
-    await expect.poll(() => hourly.charged('order')).toBe(60);
+    await expect.poll(() => hourly.charged('order'), patiently).toBe(60);
     await tell(second, entry(one, undefined), entry(two, undefined));
     await sleep(300);
     expect(await hourly.charged('order')).toBe(60);
@@ -179,7 +187,7 @@ describe('the end of a request', () => {
     const unknown = await results(first, 'unknown');
     await sleep(reservationTtlMs + 1500);
     await tell(first, entry(id, used));
-    await expect.poll(() => results(first, 'unknown')).toBe(unknown + 1);
+    await expect.poll(() => results(first, 'unknown'), patiently).toBe(unknown + 1);
     expect(await hourly.charged('late')).toBe(reserved);
   });
 
@@ -191,10 +199,10 @@ describe('the end of a request', () => {
     const forged = [`${tag}.${random()}`, `${random()}.${random()}`, `${tag}.`, `${id}x`, '*', ''];
     const unknown = await results(first, 'unknown');
     await tell(first, ...forged.map((one) => entry(one, 0)));
-    await expect.poll(() => results(first, 'unknown')).toBe(unknown + forged.length);
+    await expect.poll(() => results(first, 'unknown'), patiently).toBe(unknown + forged.length);
     expect(await hourly.charged('forged')).toBe(reserved);
     await tell(first, entry(id, used));
-    await expect.poll(() => hourly.charged('forged')).toBe(used);
+    await expect.poll(() => hourly.charged('forged'), patiently).toBe(used);
   });
 
   it('told by the rate limit service is no refund without a charge', async () => {
@@ -202,12 +210,12 @@ describe('the end of a request', () => {
     const id = await reserve('refund');
     const kept = await results(first, 'kept');
     await call(first, id, { reserved: -reserved });
-    await expect.poll(() => results(first, 'kept')).toBe(kept + 1);
+    await expect.poll(() => results(first, 'kept'), patiently).toBe(kept + 1);
     expect(await hourly.charged('refund')).toBe(reserved);
     await call(first, randomBytes(16).toString('base64url'), { reserved: -reserved, total_tokens: 0 });
     expect(await hourly.charged('refund')).toBe(reserved);
     await call(first, id, { reserved: -reserved, total_tokens: used });
-    await expect.poll(() => hourly.charged('refund')).toBe(used);
+    await expect.poll(() => hourly.charged('refund'), patiently).toBe(used);
     await call(first, id, { reserved: -reserved, total_tokens: 0 });
     await sleep(300);
     expect(await hourly.charged('refund')).toBe(used);
