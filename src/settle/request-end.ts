@@ -24,7 +24,6 @@ export function reservationEnd(end: RequestEnd): ReservationEnd | undefined {
   const { granted, usage, status = 0, responseBytes } = end;
   const reservationId = textOf(granted, 'reservation_id');
   if (reservationId === undefined) return undefined;
-  const reservedTokens = granted.get('reserved_tokens');
   return {
     reservationId,
     usage,
@@ -33,11 +32,18 @@ export function reservationEnd(end: RequestEnd): ReservationEnd | undefined {
     subject: textOf(granted, 'user'),
     tier: textOf(granted, 'tier'),
     model: textOf(granted, 'model'),
-    reservedTokens: typeof reservedTokens === 'number' ? reservedTokens : undefined,
+    reservedTokens: numberOf(granted, 'reserved_tokens'),
   };
 }
 
 function textOf(granted: RequestEnd['granted'], key: string): string | undefined {
   const value = granted.get(key);
   return typeof value === 'string' ? value : undefined;
+}
+
+/** Text where it came through headers: from the HTTP door. */
+function numberOf(granted: RequestEnd['granted'], key: string): number | undefined {
+  const value = granted.get(key);
+  const number = typeof value === 'string' && /^\d{1,15}$/.test(value) ? Number(value) : value;
+  return typeof number === 'number' ? number : undefined;
 }

@@ -24,6 +24,13 @@ describe('the end of a request', () => {
     });
   });
 
+  it('is told in numbers also where they came as text, through the HTTP door', () => {
+    const told = (reserved_tokens: string) =>
+      reservationEnd({ ...ended, granted: new Map([...granted, ['reserved_tokens', reserved_tokens]]) });
+    expect(told('150')?.reservedTokens).toBe(150);
+    expect(told('many')?.reservedTokens).toBeUndefined();
+  });
+
   it('without a reservation is of no interest', () => {
     expect(reservationEnd({ ...ended, granted: new Map([['user', 'alice']]) })).toBeUndefined();
     expect(reservationEnd({ ...ended, granted: new Map([['reservation_id', 7]]) })).toBeUndefined();
