@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
-import { chmod, chown, link, lstat, rename, stat, unlink } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, rmdir, stat, unlink } from 'node:fs/promises';
 import { connect, type Server } from 'node:net';
 import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Who may connect to a Unix socket: who may write to it (unix(7)). */
 export interface SocketAccess {
@@ -54,30 +54,54 @@ async function listenOnSocket(server: Server, path: string): Promise<void> {
     await listen(server, { path });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
-    await removeStaleSocket(path);
-    await listen(server, { path });
+    await inTurn(path, async () => {
+      await removeStaleSocket(path);
+      await listen(server, { path });
+    });
   }
 }
 
-/**
- * Out of the way first, and looked at there: whoever removed it by its path could remove the socket that another
- * process, which found the same stale one, has bound since.
- */
+/** Removes a socket that nobody listens on; nobody can begin to while it is there, and no other removes it meanwhile. */
 async function removeStaleSocket(path: string): Promise<void> {
   const found = await lstat(path).catch(() => undefined);
   if (found === undefined) return;
   if (!found.isSocket()) throw listenFault('ENOTSOCK', path);
   if (await isListening(path)) return;
-  const aside = `${path}.${randomBytes(4).toString('hex')}`;
   try {
-    await rename(path, aside);
+    await unlink(path);
   } catch (cause) {
-    const { code = '' } = cause as NodeJS.ErrnoException;
-    if (code === 'ENOENT') return;
-    throw listenFault(code, path, cause);
+    throw listenFault((cause as NodeJS.ErrnoException).code ?? 'EACCES', path, cause);
   }
-  if (await isListening(aside)) await link(aside, path).catch(() => undefined);
-  await unlink(aside);
+}
+
+/** For what takes milliseconds; one that is older belongs to a process that was killed meanwhile. */
+const staleTurnMs = 5_000;
+const turnPollMs = 20;
+
+/**
+ * One process at a time: of two that found the same stale socket, the second would else remove the one that the first has
+ * bound since. A folder beside it is the sign, because making one either succeeds or tells that it is there.
+ */
+async function inTurn(path: string, act: () => Promise<void>): Promise<void> {
+  const sign = `${path}.turn`;
+  for (;;) {
+    try {
+      await mkdir(sign);
+      break;
+    } catch (cause) {
+      const { code = 'EACCES' } = cause as NodeJS.ErrnoException;
+      if (code !== 'EEXIST') throw listenFault(code, path, cause);
+    }
+    const made = await stat(sign).catch(() => undefined);
+    if (made !== undefined && Date.now() - made.mtimeMs > staleTurnMs)
+      await rmdir(sign).catch(() => undefined);
+    else await sleep(turnPollMs);
+  }
+  try {
+    await act();
+  } finally {
+    await rmdir(sign).catch(() => undefined);
+  }
 }
 
 function isListening(path: string): Promise<boolean> {

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { chmod, link, mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, link, mkdir, mkdtemp, readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { createServer as createHttpServer, request } from 'node:http';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -86,6 +86,18 @@ describe('a socket', () => {
       expect(await ask(path)).toBe(won[0]?.word);
       await won[0]?.stop();
     }
+  });
+
+  it('that is stale is had even where the last process was killed while it took one', async () => {
+    const path = join(folder, 'killed.sock');
+    await leaveSocketBehind(path);
+    await mkdir(`${path}.turn`);
+    const longAgo = new Date(Date.now() - 60_000);
+    await utimes(`${path}.turn`, longAgo, longAgo);
+    const { stop } = await serve(path, 'next');
+    expect(await ask(path)).toBe('next');
+    await stop();
+    await expect(stat(`${path}.turn`)).rejects.toThrow('ENOENT');
   });
 
   it('can not be where another file is, or where there is no folder', async () => {
