@@ -7,10 +7,9 @@ import { audience, instance, modelPath } from './cluster-order.ts';
 const signature = 'A'.repeat(342);
 const header = Buffer.from('{"alg":"RS256","kid":"k"}').toString('base64url');
 const issuedAtSeconds = Math.floor(Date.now() / 1000) - 60;
-const grownTier = 'unlimited';
-const namespace = `${instance}-tier-${grownTier}`;
 
-function grownToken(index: number): string {
+function grownToken(index: number, tier: string): string {
+  const namespace = `${instance}-tier-${tier}`;
   const digits = String(index).padStart(12, '0');
   const name = `person-${digits}`;
   const claims = {
@@ -43,8 +42,9 @@ export function grownRequests(tokens: number): () => Buffer {
   return () => grownRequest(Math.floor(Math.random() * tokens));
 }
 
-export function grownRequest(index: number): Buffer {
-  const credential = headerField('authorization', `Bearer ${grownToken(index)}`);
+/** Of the tier without limits, whose counters are Redis's and no cache of ours, unless said. */
+export function grownRequest(index: number, tier = 'unlimited'): Buffer {
+  const credential = headerField('authorization', `Bearer ${grownToken(index, tier)}`);
   const http = Buffer.concat([
     ...httpBefore,
     credential,

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Check } from '../src/check/check.ts';
+import type { Check, CheckStages } from '../src/check/check.ts';
 import { createLeases } from '../src/check/lease.ts';
 import { createMemoryCounters } from '../src/check/memory-consume.ts';
 import { createMemorySlots } from '../src/check/memory-slots.ts';
@@ -25,6 +25,7 @@ import { tiers } from './tiers.ts';
  */
 export interface InProcess {
   readonly check: Check;
+  readonly stages: CheckStages;
   readonly codec: CheckHandlerOptions;
   readonly handler: ReturnType<typeof createCheckHandler>;
 }
@@ -60,7 +61,7 @@ export function createInProcess(maxEntries: number): InProcess {
     now: Date.now,
     elapsed: () => performance.now(),
   });
-  const { check } = wireCheck({
+  const { check, stages } = wireCheck({
     config,
     policy: () => policy,
     client: knowing,
@@ -105,7 +106,7 @@ export function createInProcess(maxEntries: number): InProcess {
       throw error;
     },
   };
-  return { check, codec, handler: createCheckHandler(codec) };
+  return { check, stages, codec, handler: createCheckHandler(codec) };
 }
 
 const untold: AuthorizerHealth = {

@@ -36,6 +36,7 @@ const order = [
   'unix',
   'http',
   'httpRate',
+  'stages',
   'cold',
   'growth',
   'slow',

@@ -1,6 +1,7 @@
 import { modelName } from './cluster-order.ts';
 import { cold } from './cold.ts';
 import { growth } from './growth.ts';
+import { stageCosts } from './stage-costs.ts';
 import { createEncodeCheck, type Sent, toModel, writeChecks, writeHttpRequests } from './requests.ts';
 import {
   authorizerCpu,
@@ -326,6 +327,7 @@ export async function createSuites(world: World): Promise<Readonly<Record<string
 
     cold: (effort) => cold(world, encode, effort),
     growth: (effort) => growth(world, effort),
+    stages: stageCosts,
   };
 }
 

@@ -59,6 +59,8 @@ const maxDenials = 10_000;
 
 export interface WiredCheck {
   readonly check: Check;
+  /** What it consists of. */
+  readonly stages: CheckStages;
   /** What Check would say of a request, and why; nobody pays for it who is not explained to. */
   readonly explain: Explain;
   readonly accessChanged: AccessChanged;
@@ -203,7 +205,7 @@ export function wireCheck(parts: CheckParts): WiredCheck {
     forget: grants.forget,
     after: (delayMs, call) => void setTimeout(call, delayMs).unref(),
   });
-  return { check, explain, accessChanged };
+  return { check, stages, explain, accessChanged };
 }
 
 /** Names of the headers that some stage reads, besides those of the credential. */
