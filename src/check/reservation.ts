@@ -33,7 +33,9 @@ export function createReservationNames(key: BinaryLike | KeyObject): Reservation
 
 /** Above every limit, and far from where doubles lose whole numbers. */
 export const mostUnits = 2 ** 45;
-const mostTokens = 1_000_000_000;
+
+/** Far above what any request uses; a bound, so that sums and products of what is told stay whole numbers. */
+export const mostTokens = 1_000_000_000;
 
 /** What a request is charged until it has ended: its prompt, and the most that may be answered. */
 export function tokensToReserve(demand: TokenDemand, reserve: TokenReserve): TokenCounts {

@@ -1,5 +1,6 @@
 import type { CheckInput } from '../check/check-input.ts';
 import { pathname } from '../check/model.ts';
+import { mostTokens } from '../check/reservation.ts';
 import type { TokenDemand } from '../check/token-demand.ts';
 
 /** The last segment of the APIs whose answers hold no generated text: what goes in is all that counts. */
@@ -22,9 +23,6 @@ const withoutPrompt = new Set(['GET', 'HEAD', 'OPTIONS', 'DELETE']);
 
 /** English text has about four bytes to a token. */
 const bytesPerToken = 4;
-
-/** More than any model answers; a bound, so that sums and products stay whole numbers. */
-const mostTokens = 1_000_000_000;
 
 /** A longer body is not looked into: to parse it would hold up others. Envoy's own filters stop there too. */
 const maxBodyBytes = 1024 * 1024;

@@ -1,4 +1,5 @@
 import { parseKeyedId } from '../check/keyed-id.ts';
+import { mostTokens } from '../check/reservation.ts';
 import type { SettleTokens, TokensUsed } from '../check/settlement.ts';
 import { isDependencyError } from '../dependency-error.ts';
 import type { Usage } from './usage.ts';
@@ -99,9 +100,6 @@ export function tokensUsed(usage: Usage = {}): TokensUsed | undefined {
   };
   return total === undefined && input === undefined && output === undefined ? undefined : used;
 }
-
-/** Far above what any request uses, and far from where doubles lose whole numbers, weights included. */
-const mostTokens = 1_000_000_000;
 
 function count(tokens: number | undefined): number | undefined {
   return Number.isSafeInteger(tokens) && Number(tokens) >= 0

@@ -1,3 +1,5 @@
+import { mostTokens } from '../check/reservation.ts';
+
 /** Tokens that a request used, as its model told. Whole numbers; what is absent was not told. */
 export interface Usage {
   readonly inputTokens?: number;
@@ -47,9 +49,6 @@ function uncachedInput(
   if (input === undefined || totalTokens !== undefined) return input;
   return input + (count('cache_creation_input_tokens') ?? 0) + (count('cache_read_input_tokens') ?? 0);
 }
-
-/** Far above what any request uses, and far from where doubles lose whole numbers. */
-const mostTokens = 1_000_000_000;
 
 /** Envoy's filters write numbers as text where they are told to. */
 function wholeNumber(value: unknown): number | undefined {
