@@ -15,7 +15,7 @@ const metrics = new Set([...readMetricsPage().values()].flat().map(({ name }) =>
 /** `tiergate_reviews_total{kind,result}` and the like, wherever they stand as code; what a histogram has is its own. */
 function metricsIn(document: Document): readonly string[] {
   return codeOf(document)
-    .flatMap((code) => Array.from(code.matchAll(/\b(?:tiergate|rhidp)_[a-z_]*[a-z]\b(?![*…])/g)))
+    .flatMap((code) => Array.from(code.matchAll(/(?<![@$\w])(?:tiergate|rhidp)_[a-z_]*[a-z]\b(?![*…])/g)))
     .map(([name]) => name.replace(/_(?:bucket|sum|count)$/, ''));
 }
 
