@@ -38,7 +38,8 @@ async function prepare(at: number) {
   const principal = known(await stages.identify(token, asking));
   const tier = known(stages.assignTier(principal.groups));
   const model = known(stages.readModel(input));
-  const subject = String(await stages.subjectOf(principal, asking));
+  const subject = await stages.subjectOf(principal, asking);
+  if (typeof subject !== 'string') throw new Error(subject.detail);
   return { input, asking, token, principal, tier, model, subject, outcome: await check(input) };
 }
 

@@ -80,13 +80,16 @@ export function createLimitDescriptors(options: LimitDescriptorsOptions): LimitD
     const { subject, tier, model, group } = counter;
     const groups = () => (group === '' ? [] : [group]);
     const parts = partsOf({ subject, tier, model, groups })
-      .map(
-        (part): ClaimPart => ({
-          ...part,
+      .map((part): ClaimPart => {
+        const { bearer, weight } = part;
+        return {
+          bearer,
+          subject: part.subject,
           charges: chargesOf(part, units),
+          weight,
           countsTokens: false,
-        }),
-      )
+        };
+      })
       .filter(({ charges }) => charges.length > 0);
     if (parts.length === 0) return unlimited;
     const decision = claimParts({ parts, id, deadlineAtMs, onStoreUnavailable: tier.onStoreUnavailable });

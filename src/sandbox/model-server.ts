@@ -148,7 +148,7 @@ const failed = { type: 'server_error', code: 'internal_error' } as const;
 /** Answers in one piece only: what is streamed is compressed by no model server. */
 function isCompressed({ behaviour }: InferenceRequest, headers: IncomingHttpHeaders): boolean {
   if (behaviour === 'gzip-always') return true;
-  return behaviour === 'gzip' && /\bgzip\b/.test(String(headers['accept-encoding'] ?? ''));
+  return behaviour === 'gzip' && /\bgzip\b/.test(headers['accept-encoding'] ?? '');
 }
 
 function parsed(body: string): unknown {

@@ -130,10 +130,11 @@ export function completionChunks(request: InferenceRequest, stamp: Stamp): reado
   const choice = (content: object, reason: string | null = null) =>
     chunk([{ index: 0, ...content, logprobs: null, finish_reason: reason }]);
   const opening = isChat ? [choice({ delta: { role: 'assistant', content: '' } })] : [];
-  const said = pieces.map((piece, index) => ({
-    ...choice(isChat ? { delta: { content: piece } } : { text: piece }),
-    ...(continuousUsage && { usage: usageOf({ ...request, pieces: pieces.slice(0, index + 1) }) }),
-  }));
+  const said = pieces.map((piece, index) => {
+    const part = choice(isChat ? { delta: { content: piece } } : { text: piece });
+    const usage = usageOf({ ...request, pieces: pieces.slice(0, index + 1) });
+    return continuousUsage ? Object.assign(part, { usage }) : part;
+  });
   const closing = choice(isChat ? { delta: {} } : { text: '' }, finishReason);
   const usage = includeUsage ? [chunk([], usageOf(request))] : [];
   return [...opening, ...said, closing, ...usage];

@@ -127,7 +127,7 @@ describe('token budgets', () => {
 
   it('deny in words of their own, with the time at which the request fits', () => {
     const { ask, clock } = start(budgets);
-    ask('alice', 'llm/a', { metadata: { max_tokens: 800 } });
+    void ask('alice', 'llm/a', { metadata: { max_tokens: 800 } });
     clock.advance(20_000);
     const denial = ask('alice', 'llm/a');
     expect(denial).toMatchObject({ reason: 'tokens_exceeded', retryAfterMs: 100_000 });

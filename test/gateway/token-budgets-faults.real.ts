@@ -246,14 +246,14 @@ function tell(authorizer: Authorizer, ...entries: readonly object[]): Promise<vo
   const method = definition['StreamAccessLogs'];
   const client = createServiceClient(definition, `127.0.0.1:${authorizer.port}`);
   return new Promise((resolve, reject) => {
-    const stream = client.makeClientStreamRequest<object, object>(
+    const logging = client.makeClientStreamRequest<object, object>(
       `/${service}/StreamAccessLogs`,
       (message) => method?.requestSerialize(message) as Buffer,
       () => ({}),
       (error) => (error === null ? resolve() : reject(error)),
     );
-    stream.write({ http_logs: { log_entry: entries } });
-    stream.end();
+    logging.write({ http_logs: { log_entry: entries } });
+    logging.end();
   });
 }
 

@@ -27,7 +27,7 @@ export interface Heard {
   readonly partsAtMs: readonly number[];
 }
 
-export const chatPath = '/llm/llama/v1/chat/completions';
+const chatPath = '/llm/llama/v1/chat/completions';
 
 /** One request on a connection of its own. Never rejects: whatever becomes of it is heard. */
 export function ask(port: number, token: string, asked: Asked): Promise<Heard> {

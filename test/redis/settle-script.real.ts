@@ -56,14 +56,14 @@ type Event =
       readonly isReservation: boolean;
     };
 
-const id = fc.integer({ min: 1, max: 6 });
+const anyId = fc.integer({ min: 1, max: 6 });
 const wait = fc.record({
   kind: fc.constant('wait' as const),
   ms: fc.oneof(fc.constantFrom(0, 99, 100, 149, 150, 1499, 1500, 2000), fc.nat({ max: 400 })),
 });
 const claim = fc.record({
   kind: fc.constant('claim' as const),
-  id,
+  id: anyId,
   units: fc.integer({ min: 1, max: 4 }),
   tokens: fc.nat({ max: 30 }),
   output: fc.nat({ max: 10 }),
@@ -71,7 +71,7 @@ const claim = fc.record({
 });
 const settlement = fc.record({
   kind: fc.constant('settle' as const),
-  id,
+  id: anyId,
   tokens: fc.oneof(fc.constant('nothing' as const), fc.nat({ max: 40 })),
   output: fc.option(fc.nat({ max: 20 }), { nil: undefined }),
   isReservation: fc.boolean(),

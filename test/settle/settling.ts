@@ -26,7 +26,7 @@ export async function createReserving({ url }: RedisServer) {
   return {
     left,
     /** Reserves, and resolves to the id. */
-    async reserve(subject: string, tokens: number): Promise<string> {
+    reserve: async (subject: string, tokens: number): Promise<string> => {
       const { reservation } = await claimParts({
         parts: [{ bearer: 'own', subject, charges: [{ window, cost: 1 }], weight: 1, countsTokens: true }],
         id: randomUUID(),
@@ -55,7 +55,7 @@ async function connect(url: string) {
   };
   return {
     counters,
-    async left(subject: string): Promise<number | undefined> {
+    left: async (subject: string): Promise<number | undefined> => {
       const charges = [{ window, cost: 0 }];
       const looked = await counters.consume({ subject, id: '', charges, deadlineAtMs: Date.now() + 2000 });
       return looked.windows[0]?.remaining;
