@@ -1,6 +1,9 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { denialStatus } from '../../src/check/denial.ts';
-import { codeOf, type Document, documents } from './documents.ts';
+import { codeOf, type Document, documents, root } from './documents.ts';
 import { readMetricsPage } from './metrics-page.ts';
 
 function page(path: string): Document {
@@ -17,6 +20,15 @@ function metricsIn(document: Document): readonly string[] {
   return codeOf(document)
     .flatMap((code) => Array.from(code.matchAll(/(?<![@$\w])(?:tiergate|rhidp)_[a-z_]*[a-z]\b(?![*…])/g)))
     .map(([name]) => name.replace(/_(?:bucket|sum|count)$/, ''));
+}
+
+interface RuleFile {
+  readonly groups: readonly {
+    readonly rules: readonly {
+      readonly alert?: string;
+      readonly annotations?: { readonly runbook: string };
+    }[];
+  }[];
 }
 
 describe('what the documents name', () => {
@@ -43,5 +55,23 @@ describe('what the documents name', () => {
       ([reason, { http }]) => !told.some((row) => row.reason === reason && row.statuses.includes(http)),
     );
     expect(untold).toEqual([]);
+  });
+
+  it('are alerts, each at the runbook that it leads to', () => {
+    const folder = join(root, 'deploy/alerts');
+    const files = readdirSync(folder).filter((name) => /^[a-z-]+\.yaml$/.test(name));
+    const alerts = files.flatMap((name) => {
+      const { groups } = parse(readFileSync(join(folder, name), 'utf8')) as RuleFile;
+      return groups.flatMap(({ rules }) => rules).filter(({ alert }) => alert !== undefined);
+    });
+    const index = page('docs/runbooks/README.md').text.split('\n');
+    const untold = alerts.filter(({ alert, annotations }) => {
+      const file = annotations?.runbook.replace('docs/runbooks/', '') ?? '';
+      return !index.some((row) => row.includes(`](${file})`) && row.includes(`\`${alert}\``));
+    });
+    expect(alerts.length).toBeGreaterThan(20);
+    expect(untold).toEqual([]);
+    const told = index.flatMap((row) => Array.from(row.matchAll(/`([A-Z]\w+)`/g), ([, name]) => name));
+    expect(told.filter((name) => !alerts.some(({ alert }) => alert === name))).toEqual([]);
   });
 });
