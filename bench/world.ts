@@ -93,7 +93,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
       command: process.execPath,
       args: [...nodeArgs, join(here, `${name}.js`), ...args],
       isReady: () => isListening(endpoint),
-      readyTimeoutMs: 300_000,
+      readyTimeoutMs: 900_000,
     });
     running.push({ stop: started.kill });
     return started;

@@ -52,22 +52,9 @@ export type CheckAccess = (
 /** Principal × Model → passed, or not. */
 export function createCheckAccess(options: AccessOptions): CheckAccess {
   const { authorize, spend, cache, extraKeys, now } = options;
-  /** A cached principal asks about few models many times: its part of the key is made once, and short. */
-  const keyByPrincipal = new WeakMap<Principal, string>();
-
-  function keyOf(principal: Principal): string {
-    let key = keyByPrincipal.get(principal);
-    if (key === undefined) {
-      const { user, uid, groups, extra } = asker(principal, extraKeys);
-      const asked = JSON.stringify([user, uid, groups, Object.entries(extra)]);
-      key = createHash('sha256').update(asked).digest('binary');
-      keyByPrincipal.set(principal, key);
-    }
-    return key;
-  }
 
   return (principal, model, { source, deadlineAtMs }) => {
-    const key = `${model.id} ${keyOf(principal)}`;
+    const key = `${model.id} ${principal.askedAs ?? askedAs(principal, extraKeys)}`;
     const answer = cache.ask(key, () =>
       spend(source, () =>
         authorize({ ...asker(principal, extraKeys), namespace: model.namespace, name: model.name }),
@@ -85,6 +72,13 @@ export function createCheckAccess(options: AccessOptions): CheckAccess {
 /** The namespace of the model that a key of the cache is about: what a change of its RBAC concerns. */
 export function namespaceOfAccess(key: string): string {
   return key.slice(0, key.indexOf('/'));
+}
+
+/** Whoever is asked about as the same person shares a verdict. */
+export function askedAs(principal: Principal, extraKeys: readonly string[]): string {
+  const { user, uid, groups, extra } = asker(principal, extraKeys);
+  const asked = JSON.stringify([user, uid, groups, Object.entries(extra)]);
+  return createHash('sha256').update(asked).digest('binary');
 }
 
 function asker(principal: Principal, extraKeys: readonly string[]) {

@@ -24,6 +24,8 @@ export interface Principal extends ReviewedUser {
   readonly issuedAtMs?: number;
   /** The token's own end. Absent for opaque tokens, which do not say. */
   readonly expiresAtMs?: number;
+  /** Of one that is remembered: the hash of what access is asked about, so that it is made once. */
+  readonly askedAs?: string;
 }
 
 /** What a TokenReview says of a caller, with what the token that it vouches for says of itself. */

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { askedAs } from '../../src/check/access.ts';
 import { createKeepPrincipal } from '../../src/check/keep-principal.ts';
 import type { Principal } from '../../src/check/principal.ts';
 
@@ -16,7 +17,8 @@ function principal(name: string): Principal {
 describe('what is remembered of a principal', () => {
   it('is who it is, with the extra that access is asked about', () => {
     const keep = createKeepPrincipal(['team']);
-    expect(keep(principal('ann'))).toEqual({ ...principal('ann'), extra: { team: ['red'] } });
+    const { askedAs: _hash, ...kept } = keep(principal('ann'));
+    expect(kept).toEqual({ ...principal('ann'), extra: { team: ['red'] } });
   });
 
   it('is kept once where tokens share it', () => {
@@ -25,6 +27,14 @@ describe('what is remembered of a principal', () => {
     expect(ann.groups).toBe(bob.groups);
     expect(ann.extra).toBe(bob.extra);
     expect(ann.extra).toEqual({});
+  });
+
+  it('is asked about as before it was remembered, and as nobody else', () => {
+    const keep = createKeepPrincipal(['team']);
+    const ann = keep(principal('ann'));
+    expect(ann.askedAs).toBe(askedAs(principal('ann'), ['team']));
+    expect(ann.askedAs).not.toBe(keep(principal('bob')).askedAs);
+    expect(ann.askedAs).not.toBe(keep({ ...principal('ann'), extra: { team: ['blue'] } }).askedAs);
   });
 
   it('mixes no two lists of groups up', () => {
