@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
 import { documentSchema } from '../../src/policy/document.ts';
 import { leavesOf } from '../../src/process/schema-keys.ts';
 import { expectRowTrue, readRows } from '../process/reference-rows.ts';
@@ -32,4 +34,17 @@ describe('the reference of the policy document', () => {
       expectRowTrue(row, leaf);
     },
   );
+
+  test('and the README show tiers that are valid', () => {
+    const shown = ['README.md', 'docs/policy.md', 'docs/migration-from-maas.md'].flatMap((path) => {
+      const text = readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8');
+      const blocks = text.matchAll(/^( *)```yaml\n([\s\S]*?)^ *```/gm);
+      return Array.from(blocks, ([, indent = '', block = '']) =>
+        block.replaceAll(new RegExp(`^${indent}`, 'gm'), ''),
+      );
+    });
+    const tiers = shown.map((text) => parse(text) as unknown).filter((found) => Array.isArray(found));
+    expect(tiers.length).toBeGreaterThanOrEqual(3);
+    for (const list of tiers) expect(documentSchema.safeParse({ tiers: list }).error?.issues).toBeUndefined();
+  });
 });
