@@ -61,7 +61,7 @@ export async function inTurns(
   { rounds, seconds }: Effort,
 ): Promise<readonly Row[]> {
   const measured = new Map<string, Measurement[]>(contenders.map(({ name }) => [name, []]));
-  for (const contender of contenders) await run(world, contender, Math.min(3, seconds * 2));
+  for (const contender of contenders) await run(world, contender, Math.min(5, seconds * 2));
   for (let round = 0; round < rounds; round += 1) {
     for (let turn = 0; turn < contenders.length; turn += 1) {
       const contender = contenders[(round + turn) % contenders.length];

@@ -2,6 +2,7 @@ import { modelName } from './cluster-order.ts';
 import { cold } from './cold.ts';
 import { growth } from './growth.ts';
 import { stageCosts } from './stage-costs.ts';
+import { rivals } from './rivals.ts';
 import { createEncodeCheck, type Sent, toModel, writeChecks, writeHttpRequests } from './requests.ts';
 import {
   authorizerCpu,
@@ -328,6 +329,7 @@ export async function createSuites(world: World): Promise<Readonly<Record<string
     cold: (effort) => cold(world, encode, effort),
     growth: (effort) => growth(world, effort),
     stages: stageCosts,
+    rivals: (effort) => rivals(world, effort),
   };
 }
 

@@ -20,6 +20,8 @@ import { tiers } from './tiers.ts';
 export interface World {
   readonly folder: string;
   readonly redisPid: number;
+  readonly redisPort: number;
+  readonly upstreamPort: number;
   readonly clusterPid: number;
   readonly upstreamPid: number;
   /** Access tokens of a tier, person by person. */
@@ -182,6 +184,8 @@ export async function startWorld(options: WorldOptions): Promise<World> {
   return {
     folder,
     redisPid: Number(redisPid),
+    redisPort: redis.port,
+    upstreamPort,
     clusterPid: cluster.pid,
     upstreamPid: upstream.pid,
     tokensOf: (tier) => readFileSync(join(folder, `tokens-${tier}`), 'utf8').split('\n'),
@@ -300,7 +304,7 @@ async function placeOf(socket: SocketKind, folder: string): Promise<Pick<Answere
   return { address: `unix:${path}`, endpoint: { path } };
 }
 
-function isListening(endpoint: Endpoint): Promise<boolean> {
+export function isListening(endpoint: Endpoint): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect('path' in endpoint ? endpoint : { ...endpoint, host: '127.0.0.1' });
     socket.once('connect', () => {
