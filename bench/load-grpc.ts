@@ -32,10 +32,12 @@ const client = new Client(load.address, credentials.createInsecure(), { 'grpc.en
 const { path, requestSerialize, responseDeserialize } = checkMethod;
 let sent = Math.floor(Math.random() * 2 ** 32) * 2 ** 20;
 let latenciesMs: number[] = [];
+let asked = 0;
 let denied = 0;
 let failed = 0;
 
 function ask(sinceMs: number, done: () => void): void {
+  asked += 1;
   const request = nextRequest();
   const at = request.indexOf(idPlaceholder);
   if (at >= 0) {
@@ -100,7 +102,7 @@ await run(load.warmUpSeconds);
 forget();
 console.log(beginWord);
 const seconds = await run(load.seconds);
-console.log(JSON.stringify(loadResult(latenciesMs, { denied, failed, seconds })));
+console.log(JSON.stringify(loadResult(latenciesMs, { asked, denied, failed, seconds })));
 client.close();
 
 /** One after the other, from anywhere on; each a copy, since gRPC may still be sending the one before. */

@@ -38,6 +38,7 @@ const waiting: (() => void)[] = [];
 let opened = 0;
 let next = 0;
 let latenciesMs: number[] = [];
+let asked = 0;
 let denied = 0;
 let failed = 0;
 const answers = { awaited: 0 };
@@ -87,6 +88,7 @@ function ask(dueAtMs: number): void {
     }
     waiting.shift()?.();
   };
+  asked += 1;
   next = (next + 1) % requests.length;
   connection.socket.write(requests[next] ?? '', 'latin1');
 }
@@ -113,5 +115,5 @@ denied = 0;
 failed = 0;
 console.log(beginWord);
 const seconds = await run(load.seconds);
-console.log(JSON.stringify(loadResult(latenciesMs, { denied, failed, seconds })));
+console.log(JSON.stringify(loadResult(latenciesMs, { asked, denied, failed, seconds })));
 for (const { socket } of free) socket.destroy();

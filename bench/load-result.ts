@@ -3,6 +3,8 @@ import { percentile } from './statistics.ts';
 /** What one run of a load found; times in milliseconds. */
 export interface LoadResult {
   readonly requests: number;
+  /** With those of the warm-up. */
+  readonly asked: number;
   /** Answers that denied, of a request that was to pass or not. */
   readonly denied: number;
   /** Requests that got no answer. */
@@ -16,7 +18,7 @@ export interface LoadResult {
 
 export function loadResult(
   latenciesMs: readonly number[],
-  counts: Pick<LoadResult, 'denied' | 'failed' | 'seconds'>,
+  counts: Pick<LoadResult, 'asked' | 'denied' | 'failed' | 'seconds'>,
 ): LoadResult {
   return {
     requests: latenciesMs.length,

@@ -47,11 +47,10 @@ export async function measure(load: Load, watched: Watched): Promise<Measurement
   const result = await runLoad(load, () => (before = processor()));
   const after = processor();
   const metricsAfter = await watched.answerer?.metrics();
-  const { requests } = result;
+  const { requests, asked } = result;
   if (requests === 0 || result.failed > 0)
     throw new Error(`requests without an answer: ${JSON.stringify(result)}`);
-  const more = (name: string) =>
-    ((metricsAfter?.get(name) ?? 0) - (metricsBefore?.get(name) ?? 0)) / requests;
+  const more = (name: string) => ((metricsAfter?.get(name) ?? 0) - (metricsBefore?.get(name) ?? 0)) / asked;
   return {
     ...result,
     perSecond: requests / result.seconds,
@@ -91,7 +90,17 @@ async function runWrk({ port, file, connections, seconds }: WrkLoad): Promise<Lo
   const summary = JSON.parse(lines.find((line) => line.startsWith('{')) ?? '') as WrkSummary;
   const { requests, microseconds, refused, failed, p50, p90, p99, p999 } = summary;
   const [a, b, c, d] = [p50, p90, p99, p999].map((value) => value / 1000) as [number, number, number, number];
-  return { requests, denied: refused, failed, seconds: microseconds / 1e6, p50: a, p90: b, p99: c, p999: d };
+  return {
+    requests,
+    asked: requests,
+    denied: refused,
+    failed,
+    seconds: microseconds / 1e6,
+    p50: a,
+    p90: b,
+    p99: c,
+    p999: d,
+  };
 }
 
 /** Longer than any load is told to take. */
