@@ -45,6 +45,7 @@ const demandWords = [
   'max_output_tokens',
   'n',
   'best_of',
+  'unreadable',
 ];
 
 /** Dynamic metadata, for the access log. */

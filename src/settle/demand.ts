@@ -42,7 +42,8 @@ export function readDemand(input: CheckInput): TokenDemand {
   if (withoutPrompt.has(input.method)) return nothingAsked;
   const api = lastSegment(input.path);
   const words = input.metadata.size > 0 ? input.metadata : wordsOf(input.body);
-  const isStream = isTruthy(words.get('stream'), true);
+  // Envoy and JSON.parse are stricter than model servers are: what neither can read may ask for a stream all the same.
+  const isStream = isTruthy(words.get('unreadable'), false) || isTruthy(words.get('stream'), true);
   return {
     promptTokens: promptTokens(input),
     maxTokens: withoutAnswer.has(api) ? 0 : maxTokens(words),
@@ -80,9 +81,10 @@ function maxTokens(words: Words): number | undefined {
   return believable.length < said.length ? mostTokens : Math.max(...believable);
 }
 
-/** As lax as the model servers' own readers are: numbers as text, and fractions, are taken. */
+/** As lax as the model servers' own readers are: numbers as text (also "1_000", as Python has it), and fractions, are taken. */
 function positive(value: unknown): number | undefined {
-  const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
+  const number =
+    typeof value === 'string' && value.trim() !== '' ? Number(value.replaceAll('_', '')) : value;
   if (typeof number !== 'number' || !(number > 0)) return undefined;
   return Math.min(Math.ceil(number), mostTokens);
 }
@@ -97,11 +99,12 @@ function isTruthy(value: unknown, otherwise: boolean): boolean {
 }
 
 const noWords: Words = new Map();
+const unreadable: Words = new Map([['unreadable', true]]);
 
 function wordsOf(body: Uint8Array | undefined): Words {
-  if (body === undefined || body.length > maxBodyBytes) return noWords;
-  const parsed = parseJson(body);
-  if (!isFields(parsed)) return noWords;
+  if (body === undefined || body.length === 0) return noWords;
+  const parsed = body.length > maxBodyBytes ? undefined : parseJson(body);
+  if (!isFields(parsed)) return parsed === undefined ? unreadable : noWords;
   const words = new Map(Object.entries(parsed));
   const options = words.get('stream_options');
   if (isFields(options)) words.set('include_usage', options['include_usage']);

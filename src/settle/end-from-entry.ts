@@ -2,12 +2,16 @@ import type { AccessLogEntry } from '../check/access-log-entry.ts';
 import type { RequestEnd } from './request-end.ts';
 import { usageFromCounts } from './usage.ts';
 
+/** Envoy's own 500 in place of an answer that its filters could not hold as a whole: the model gave one. */
+const tooLarge = 'response_payload_too_large';
+
 /** An entry of Envoy's access log → the end of a request. */
-export function endFromEntry({ granted, usage, responseCode, responseBytes }: AccessLogEntry): RequestEnd {
+export function endFromEntry(entry: AccessLogEntry): RequestEnd {
+  const { granted, usage, responseCode, responseBytes, details } = entry;
   return {
     granted,
     usage: usageFromCounts((name) => usage.get(name)),
-    status: responseCode,
+    status: details === tooLarge ? undefined : responseCode,
     responseBytes,
   };
 }

@@ -23,6 +23,7 @@ const tokensPerHour: WindowLimit = {
 };
 const policy = `
 - {name: premium, level: 10, groups: [], limits: {requests: unlimited, tokens: [{limit: 1000, window: 1h}]}}
+- {name: enterprise, level: 20, groups: [], streamWithoutUsage: deny, limits: {requests: unlimited, tokens: [{limit: 1000, window: 1h}]}}
 `;
 
 interface Case extends Asked {
@@ -165,5 +166,16 @@ describe.each(channels)('a request that is charged as README says, settled by %s
     if (isTold) await expect.poll(() => endsTold(authorizer), { timeout: 10_000 }).toBe(toldBefore + 1);
     else await sleep(1500);
     expect(await counter.charged(user)).toBe(settled);
+  });
+
+  it('a stream that hides its words in what Envoy can not read is refused where it must tell its usage', async () => {
+    const token = await installation.mint(`${channel} hides`, 'enterprise');
+    const hidden = '{"model":"llama","stream":true,"x":NaN,"messages":[]}';
+    for (const body of [hidden, Buffer.from(hidden.replace('NaN', '1'), 'utf16le')]) {
+      const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+      const url = `http://127.0.0.1:${gateway.port}/llm/llama/v1/chat/completions`;
+      const answer = await fetch(url, { method: 'POST', headers, body });
+      expect([answer.status, answer.headers.get('x-tiergate-reason')]).toEqual([400, 'usage_required']);
+    }
   });
 });

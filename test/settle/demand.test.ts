@@ -40,6 +40,7 @@ describe('what a request asks for', () => {
     ['nothing said', chat, {}, { maxTokens: undefined, answers: 1 }],
     ['the path with a query', '/a/b/v1/embeddings?x=/', {}, { maxTokens: 0 }],
     ['a number as text', chat, { max_tokens: '100', n: '2' }, { maxTokens: 100, answers: 2 }],
+    ['a number as Python has it', chat, { max_tokens: '1_000', n: '1_0' }, { maxTokens: 1000, answers: 10 }],
     ['a fraction', chat, { max_tokens: 99.5 }, { maxTokens: 100 }],
     ['as many as may be', chat, { max_tokens: -1 }, { maxTokens: undefined }],
     ['none', chat, { max_tokens: 0 }, { maxTokens: undefined }],
@@ -82,6 +83,17 @@ describe('what a request asks for', () => {
     const { 'by metadata': byMetadata, 'by body': byBody } = tellings(fields, path);
     expect(byMetadata).toMatchObject(expected);
     expect(byBody).toEqual(byMetadata);
+  });
+
+  it('may be a stream without usage where it can not be read', () => {
+    const demands = [
+      readDemand(checkInput({ metadata: { unreadable: true } })),
+      readDemand(checkInput({ metadata: { unreadable: 'true' } })),
+      readDemand(checkInput({ body: bytes('{"stream":true,"x":NaN}') })),
+      readDemand(checkInput({ body: bytes(`{"stream":true,"x":"${'x'.repeat(1024 * 1024)}"}`) })),
+    ];
+    for (const demand of demands) expect(demand).toMatchObject({ isStream: true, includesUsage: false });
+    expect(readDemand(checkInput({ body: bytes('') })).isStream).toBe(false);
   });
 
   it('has a prompt of a token for four bytes, if anybody knows how many there are', () => {

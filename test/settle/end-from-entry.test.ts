@@ -47,6 +47,13 @@ describe('the end of a reservation in an access log entry', () => {
     }
   });
 
+  it('is served where Envoy could not hold the answer', () => {
+    const failed = { ...entry(granted), responseCode: 500 };
+    expect(reservationEnd(endFromEntry(failed))?.isUnserved).toBe(true);
+    const details = 'response_payload_too_large';
+    expect(reservationEnd(endFromEntry({ ...failed, details }))?.isUnserved).toBe(false);
+  });
+
   it('is none for a request that had no reservation', () => {
     expect(reservationEnd(endFromEntry(entry({ user: 'alice' }, { total_tokens: 30 })))).toBeUndefined();
     expect(reservationEnd(endFromEntry(entry({ reservation_id: 5 }, { total_tokens: 30 })))).toBeUndefined();

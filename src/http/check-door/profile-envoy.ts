@@ -20,6 +20,7 @@ export const envoyProfile: CheckDoorProfile = {
     'tiergate-max-output-tokens': 'max_output_tokens',
     'tiergate-n': 'n',
     'tiergate-best-of': 'best_of',
+    'tiergate-unreadable': 'unreadable',
   },
   // Of Envoy's router, which writes it over.
   timeout: 'x-envoy-expected-rq-timeout-ms',
