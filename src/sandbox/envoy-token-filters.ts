@@ -54,12 +54,14 @@ function rule([path, key]: Rule, type: 'PROTOBUF_VALUE' | 'NUMBER'): object {
 }
 
 /**
- * What is no JSON to Envoy may be some to a model server (NaN, half a surrogate pair, UTF-16), and would hide its words. Says
- * nothing of an empty body.
+ * What is no JSON to Envoy may be some to a model server (NaN, half a surrogate pair, UTF-16), and would hide its words: one
+ * rule says so. Not of an empty body.
  */
-const unlessReadable = {
-  on_error: { metadata_namespace: tokenNamespace, key: 'unreadable', value: true },
-};
+function requestRule(one: Rule): object {
+  const found = rule(one, 'PROTOBUF_VALUE');
+  if (one[1] !== 'stream') return found;
+  return { ...found, on_error: { metadata_namespace: tokenNamespace, key: 'unreadable', value: true } };
+}
 
 /** Before ext_authz: the body's words for it, and the end of compression, which would hide usage. */
 export function filtersBeforeCheck(channel: SettlementChannel): readonly object[] {
@@ -76,10 +78,7 @@ export function filtersBeforeCheck(channel: SettlementChannel): readonly object[
       typed_config: {
         '@type': `${extensions}.filters.http.json_to_metadata.v3.JsonToMetadata`,
         request_rules: {
-          rules: requestRules.map((one) => ({
-            ...rule(one, 'PROTOBUF_VALUE'),
-            ...(one[0] === 'stream' && unlessReadable),
-          })),
+          rules: requestRules.map(requestRule),
           // A model server may not look at the type, so that a client could hide its words behind another.
           allow_empty_content_type: true,
           allow_content_types_regex: { regex: '.*' },

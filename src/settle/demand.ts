@@ -83,8 +83,7 @@ function maxTokens(words: Words): number | undefined {
 
 /** As lax as the model servers' own readers are: numbers as text (also "1_000", as Python has it), and fractions, are taken. */
 function positive(value: unknown): number | undefined {
-  const number =
-    typeof value === 'string' && value.trim() !== '' ? Number(value.replaceAll('_', '')) : value;
+  const number = typeof value === 'string' && value.trim() !== '' ? Number(value.replaceAll('_', '')) : value;
   if (typeof number !== 'number' || !(number > 0)) return undefined;
   return Math.min(Math.ceil(number), mostTokens);
 }
