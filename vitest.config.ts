@@ -18,8 +18,9 @@ export default defineConfig({
           name: 'hermetic',
           include: ['test/**/*.test.ts'],
           exclude: ['test/program/**', 'test/programs/**'],
-          testTimeout: 10_000,
-          hookTimeout: 20_000,
+          // For what hangs; a busy machine is no mistake.
+          testTimeout: 30_000,
+          hookTimeout: 30_000,
           // Modules are loaded once for each worker, not for each file: two thirds of the time were that.
           isolate: false,
         },
@@ -28,8 +29,8 @@ export default defineConfig({
         test: {
           name: 'program',
           include: ['test/program/**/*.test.ts', 'test/programs/**/*.test.ts'],
-          testTimeout: 30_000,
-          hookTimeout: 30_000,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
           globalSetup: ['test/program/global-setup.ts'],
         },
       },
