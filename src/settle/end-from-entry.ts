@@ -10,8 +10,17 @@ export function endFromEntry(entry: AccessLogEntry): RequestEnd {
   const { granted, usage, responseCode, responseBytes, details } = entry;
   return {
     granted,
-    usage: usageFromCounts((name) => usage.get(name)),
+    usage: tellsOfOne(entry) ? undefined : usageFromCounts((name) => usage.get(name)),
     status: details === tooLarge ? undefined : responseCode,
     responseBytes,
   };
+}
+
+/**
+ * Whether an answer of several was cut off: continuous usage (vLLM) is that of one of them until the last event, which tells
+ * of all. `n` and `best_of` are the request's, found by Envoy's filters too.
+ */
+function tellsOfOne({ usage, details }: AccessLogEntry): boolean {
+  if (details === 'via_upstream') return false;
+  return ['n', 'best_of'].some((name) => usage.has(name) && Number(usage.get(name)) !== 1);
 }

@@ -99,6 +99,7 @@ function createEventsReader(maxBytes: number): UsageReader {
 /** Counts of one answer: each name's last one holds, since continuous usage grows, and Anthropic's comes in two events. */
 function createCounts() {
   const counts = new Map<UsageName, number>();
+  let hasSeveralAnswers = false;
 
   function takeUsage(usage: unknown, isBeginning = false): void {
     if (!isFields(usage)) return;
@@ -120,8 +121,12 @@ function createCounts() {
       if (!text.includes('"usage"')) return;
       const event = parseJson(text);
       if (!isFields(event)) return;
-      const { usage, response, message } = event;
-      takeUsage(usage);
+      const { usage, response, message, choices } = event;
+      // Continuous usage is that of the answer it comes with; the last event is of none, and tells of all.
+      const ofAnswers = Array.isArray(choices) ? choices.filter(isFields) : [];
+      hasSeveralAnswers ||= ofAnswers.some(({ index }) => typeof index === 'number' && index > 0);
+      if (hasSeveralAnswers && ofAnswers.length > 0) counts.clear();
+      else takeUsage(usage);
       if (isFields(response)) takeUsage(response['usage']);
       if (isFields(message)) takeUsage(message['usage'], true);
     },

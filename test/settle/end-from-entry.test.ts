@@ -47,6 +47,15 @@ describe('the end of a reservation in an access log entry', () => {
     }
   });
 
+  it('says nothing of usage where several answers were cut off, since each tells its own until the end', () => {
+    const usageOf = (words: Readonly<Record<string, MetadataScalar>>, details: string) =>
+      reservationEnd(endFromEntry({ ...entry(granted, { total_tokens: 30, ...words }), details }))?.usage;
+    expect(usageOf({ n: 4 }, 'downstream_remote_disconnect')).toBeUndefined();
+    expect(usageOf({ best_of: '4' }, 'downstream_remote_disconnect')).toBeUndefined();
+    expect(usageOf({ n: 4 }, 'via_upstream')).toEqual({ totalTokens: 30 });
+    expect(usageOf({ n: 1 }, 'downstream_remote_disconnect')).toEqual({ totalTokens: 30 });
+  });
+
   it('is served where Envoy could not hold the answer', () => {
     const failed = { ...entry(granted), responseCode: 500 };
     expect(reservationEnd(endFromEntry(failed))?.isUnserved).toBe(true);

@@ -32,6 +32,14 @@ const streams: Readonly<Record<string, readonly [stream: string, usage: Usage | 
     `${event({ usage: { prompt_tokens: 7, completion_tokens: 1, total_tokens: 8 } })}${event({ usage: openai })}`,
     told,
   ],
+  'several answers, with usage in every event': [
+    `${event({ choices: [{ index: 0 }], usage: openai })}${event({ choices: [{ index: 1 }], usage: openai })}${event({ choices: [], usage: { ...openai, completion_tokens: 6, total_tokens: 13 } })}`,
+    { inputTokens: 7, outputTokens: 6, totalTokens: 13 },
+  ],
+  'several answers, with usage in every event, cut off': [
+    `${event({ choices: [{ index: 0 }], usage: openai })}${event({ choices: [{ index: 1 }], usage: openai })}${event({ choices: [{ index: 0 }], usage: openai })}`,
+    undefined,
+  ],
   Responses: [
     `${event({ type: 'response.created', response: { usage: null } }, 'response.created')}${event({ type: 'response.completed', response: { usage: { input_tokens: 7, output_tokens: 3, total_tokens: 10 } } }, 'response.completed')}`,
     told,
