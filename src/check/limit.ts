@@ -1,7 +1,7 @@
 import { isDependencyError } from '../dependency-error.ts';
 import type { OnStoreUnavailable, Policy, Tier, WindowLimit } from '../policy/policy.ts';
 import type { ActiveBoost } from './boost.ts';
-import { type Bearer, createPartsOf } from './charges.ts';
+import { type Bearer, type ClaimPart, createPartsOf } from './charges.ts';
 import { createClaimParts, type HeldReservation, type PartsDecision } from './claim-parts.ts';
 import type { CheckInput } from './check-input.ts';
 import { bounded } from './deadline.ts';
@@ -115,9 +115,8 @@ export function createCheckLimit(options: LimitOptions): CheckLimit {
     let tokens: TokenCounts | undefined;
     if (parts.some(({ countsTokens }) => countsTokens)) {
       const demand = readTokenDemand(input);
-      if (demand.isStream && demand.includesUsage !== true && tier.streamWithoutUsage === 'deny') {
-        return usageRequired;
-      }
+      const hidesUsage = demand.isStream && demand.includesUsage !== true;
+      if (hidesUsage && tier.streamWithoutUsage === 'deny' && parts.some(limitsTokens)) return usageRequired;
       tokens = tokensToReserve(demand, tier.reserve);
     }
     let decision: PartsDecision | Promise<PartsDecision>;
@@ -140,6 +139,11 @@ export function createCheckLimit(options: LimitOptions): CheckLimit {
     });
     return bounded(decided, deadlineAtMs, now(), late).catch(storeUnavailable);
   };
+}
+
+/** Shadow windows deny nothing. */
+function limitsTokens({ charges }: ClaimPart): boolean {
+  return charges.some(({ window: { unit, mode } }) => unit !== 'requests' && mode === 'enforce');
 }
 
 const usageRequired = denied(

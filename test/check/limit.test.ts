@@ -164,6 +164,8 @@ describe('token budgets', () => {
     expect(ask('alice', 'llm/a', { metadata: { stream: true, include_usage: true } })).toMatchObject({
       windows: [{}, {}],
     });
+    const shadow = start(budgets.replace('streamWithoutUsage', 'mode: shadow\n  streamWithoutUsage'));
+    expect(shadow.ask('alice', 'llm/a', { metadata: { stream: true } })).toMatchObject({ windows: [{}, {}] });
     const lax = start(budgets.replace('streamWithoutUsage: deny', ''));
     expect(lax.ask('alice', 'llm/a', { metadata: { stream: true } })).toMatchObject({ windows: [{}, {}] });
   });
