@@ -37,22 +37,33 @@ export function createUsageReader(
 }
 
 function createJsonReader(maxBytes: number): UsageReader {
-  let chunks: Uint8Array[] = [];
+  /** Copied: a chunk is a view into a message, and may be a byte of it. At most twice as long as what is in it. */
+  let held = Buffer.alloc(0);
   let bytes = 0;
   return {
     write(chunk) {
-      bytes += chunk.length;
-      if (bytes > maxBytes) chunks = [];
-      else chunks.push(chunk);
+      const end = bytes + chunk.length;
+      if (end > maxBytes) held = Buffer.alloc(0);
+      else {
+        if (end > held.length) held = enlarged(held, Math.min(maxBytes, 2 * end));
+        held.set(chunk, bytes);
+      }
+      bytes = end;
     },
     usage() {
       if (bytes > maxBytes) return undefined;
       const counts = createCounts();
-      counts.takeAnswer(Buffer.concat(chunks).toString('utf8'));
+      counts.takeAnswer(held.toString('utf8', 0, bytes));
       return counts.usage();
     },
     heldBytes: () => (bytes > maxBytes ? 0 : bytes),
   };
+}
+
+function enlarged(buffer: Buffer, length: number): Buffer<ArrayBuffer> {
+  const larger = Buffer.allocUnsafeSlow(length);
+  buffer.copy(larger);
+  return larger;
 }
 
 /** WHATWG HTML, server-sent events; lines end in LF or CR LF, as every model server's do. */
