@@ -62,6 +62,15 @@ const streams: Readonly<Record<string, readonly [stream: string, usage: Usage | 
 };
 
 describe('usage in an answer', () => {
+  it('holds nothing of the messages that its pieces came in', () => {
+    const reader = createUsageReader(json);
+    const message = Buffer.from(JSON.stringify({ usage: openai }));
+    reader?.write(message.subarray(0, 20));
+    reader?.write(message.subarray(20));
+    message.fill(0);
+    expect(reader?.usage()).toEqual(told);
+  });
+
   it.each([
     ['chat, completions', { usage: openai }, told],
     ['embeddings', { usage: { prompt_tokens: 5, total_tokens: 5 } }, { inputTokens: 5, totalTokens: 5 }],
