@@ -120,6 +120,7 @@ function connectionManager(place: EnvoyPlace, options: GatewayOptions): object {
     ],
     http_filters: [
       ...(options.tokens === undefined ? [] : filtersBeforeCheck(options.tokens)),
+      ...(options.tokens === undefined || options.httpDoor === undefined ? [] : [httpDoor.unsayableFilter]),
       { name: 'ext_authz', typed_config: extAuthz(options) },
       ...(options.rateLimit === undefined
         ? []

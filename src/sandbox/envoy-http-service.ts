@@ -3,10 +3,37 @@
  * them.
  */
 
+import { requestWords, tokenNamespace } from './envoy-token-filters.ts';
+
 export const httpDoorCluster = 'authorizer-http';
 
 /** Client's headers that look like ours: what the door does not see it can not take off. */
 export const forgedHeaders = { safe_regex: { regex: '(?i)x[-_](tiergate|maas)[-_].*' } };
+
+/** Before ext_authz: DEL is what JSON does not escape and no header can hold. */
+export const unsayableFilter = {
+  name: 'unsayable',
+  typed_config: {
+    '@type': 'type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC',
+    rules: {
+      action: 'DENY',
+      policies: {
+        del: {
+          principals: [{ any: true }],
+          permissions: requestWords.map((key) => ({
+            sourced_metadata: {
+              metadata_matcher: {
+                filter: tokenNamespace,
+                path: [{ key }],
+                value: { string_match: { contains: '\u007f' } },
+              },
+            },
+          })),
+        },
+      },
+    },
+  },
+};
 
 export function httpService(timeoutMs = 1_000): object {
   return {
@@ -19,10 +46,7 @@ export function httpService(timeoutMs = 1_000): object {
       headers_to_add: [
         { key: 'tiergate-source', value: '%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%' },
         { key: 'tiergate-size', value: '%REQ(CONTENT-LENGTH)%' },
-        ...demandWords.map((word) => ({
-          key: `tiergate-${word.replaceAll('_', '-')}`,
-          value: `%DYNAMIC_METADATA(tiergate:${word})%`,
-        })),
+        { key: 'tiergate-metadata', value: `%DYNAMIC_METADATA(${tokenNamespace}):4096%` },
       ],
     },
     authorization_response: {
@@ -35,18 +59,6 @@ export function httpService(timeoutMs = 1_000): object {
     },
   };
 }
-
-/** What json_to_metadata finds in a body. */
-const demandWords = [
-  'stream',
-  'include_usage',
-  'max_tokens',
-  'max_completion_tokens',
-  'max_output_tokens',
-  'n',
-  'best_of',
-  'unreadable',
-];
 
 /** Dynamic metadata, for the access log. */
 const ofTheRequest = ['user', 'tier', 'model', 'reason', 'slot_id', 'reservation_id', 'reserved_tokens'];

@@ -63,6 +63,9 @@ function requestRule(one: Rule): object {
   return { ...found, on_error: { metadata_namespace: tokenNamespace, key: 'unreadable', value: true } };
 }
 
+/** Keys of the namespace in which a client's own text may stand. */
+export const requestWords: readonly string[] = requestRules.map(([, key]) => key);
+
 /** Before ext_authz: the body's words for it, and the end of compression, which would hide usage. */
 export function filtersBeforeCheck(channel: SettlementChannel): readonly object[] {
   return [

@@ -286,6 +286,27 @@ describe('through both doors alike, with failure_mode_allow true and false:', ()
     }
   });
 
+  it('a body whose words no header could hold is judged all the same', async () => {
+    const told = { tokens: 'access-log', failureModeAllow: true, accessLog: {} } as const;
+    for (const door of doors) {
+      const httpDoor = door === 'http' ? { httpDoor: { port: authorizer.httpPort } } : {};
+      const { port } = await installation.startGateway(authorizer, { ...told, ...httpDoor });
+      installation.modelRequests.length = 0;
+      for (const word of ['\n', '1\r\n\r\nGET / HTTP/1.1', '\0', '\u007f']) {
+        const asked = {
+          path: '/llm/llama/v1/chat/completions',
+          body: JSON.stringify({ ...question, max_tokens: word }),
+          headers: { x_tiergate_user: 'root' },
+        };
+        const answered = await send(port, asked);
+        // Envoy's own refusal, where it could not have asked.
+        if (door === 'http' && word === '\u007f') expect(answered.status).toBe(403);
+        else expect(outcome(answered)).toEqual(denial(401, 'credential_missing'));
+      }
+      expect(installation.modelRequests).toEqual([]);
+    }
+  });
+
   it('tokens are reserved alike, and settled by the access log', async () => {
     const left = {} as Record<Door, readonly number[]>;
     for (const door of doors) {

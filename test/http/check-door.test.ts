@@ -102,22 +102,39 @@ describe('a request to the door', () => {
 
   it('tells what is asked for: by headers of the proxy, or by the whole body', async () => {
     const { port, recorded } = await serveDoor();
-    const headers = ['tiergate-size', '400', 'tiergate-stream', 'true', 'tiergate-max-tokens', '7'];
-    await ask(port, { headers });
-    await ask(port, { headers: [...headers, 'tiergate-max-tokens', '1'] });
+    const metadata = '{"stream":true,"max_tokens":"7\\n","n":[1],"best_of":null}';
+    await ask(port, { headers: ['tiergate-size', '400', 'tiergate-metadata', metadata] });
     await ask(port, { body: '{"n": 2}', headers: ['x-envoy-auth-partial-body', 'false'] });
     await ask(port, { body: '{"n": 2', headers: ['x-envoy-auth-partial-body', 'true'] });
-    const [told, twice, whole, part] = recorded.map(({ input }) => input);
+    const [told, whole, part] = recorded.map(({ input }) => input);
     expect(told?.bodyBytes).toBe(400);
-    expect(Object.fromEntries(told?.metadata ?? [])).toEqual({ stream: 'true', max_tokens: '7' });
-    expect(twice?.metadata.get('max_tokens')).toBe('twice');
+    expect(Object.fromEntries(told?.metadata ?? [])).toEqual({ stream: true, max_tokens: '7\n' });
     expect(whole).toMatchObject({ bodyBytes: 8, body: Buffer.from('{"n": 2}') });
     expect(part).toMatchObject({ bodyBytes: undefined, body: undefined });
   });
 
+  it.each([
+    ['twice', ['tiergate-metadata', '{"n":1}', 'tiergate-metadata', '{}']],
+    ['cut off', ['tiergate-metadata', '{"max_tokens":"100']],
+    ['as no object', ['tiergate-metadata', '[1]']],
+  ])('refuses what is asked for when it is told %s', async (_, headers) => {
+    const { port, recorded } = await serveDoor();
+    const { status } = await ask(port, { headers });
+    expect(status).toBe(400);
+    expect(recorded[0]?.outcome).toMatchObject({ reason: 'request_invalid' });
+  });
+
+  it('refuses more forged names than an answer to Envoy has room for', async () => {
+    const { port, recorded } = await serveDoor();
+    const forged = Array.from({ length: 100 }, (_, at) => [`x_tiergate_${'a'.repeat(80)}${at}`, '']).flat();
+    await ask(port, { headers: forged.slice(0, 20) });
+    await ask(port, { headers: forged });
+    expect(recorded.map(({ outcome }) => outcome.denied)).toEqual([false, true]);
+  });
+
   it('of whoever is not trusted tells nothing of that', async () => {
     const { port, recorded } = await serveDoor({ trust: [] });
-    await ask(port, { headers: ['tiergate-size', '4', 'tiergate-max-tokens', '7'] });
+    await ask(port, { headers: ['tiergate-size', '4', 'tiergate-metadata', '{"max_tokens":7}'] });
     expect(recorded[0]?.input).toMatchObject({ bodyBytes: undefined, metadata: new Map() });
   });
 

@@ -110,7 +110,7 @@ const headers = [
   'x_maas_group: admins',
   'x-envoy-expected-rq-timeout-ms: 1000',
   'tiergate-source: 10.0.0.1',
-  'tiergate-max-tokens: 17',
+  'tiergate-size: 17',
   'X-Forwarded-Uri: /hidden/by/header',
   'X-Original-URI: /hidden/by/header',
   'Cookie: a=b; c=d',

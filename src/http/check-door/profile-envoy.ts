@@ -12,16 +12,7 @@ export const envoyProfile: CheckDoorProfile = {
   // Ours, and set by `headers_to_add`, in place of whatever the client sent: X-Forwarded-For is the client's word.
   source: 'tiergate-source',
   size: 'tiergate-size',
-  words: {
-    'tiergate-stream': 'stream',
-    'tiergate-include-usage': 'include_usage',
-    'tiergate-max-tokens': 'max_tokens',
-    'tiergate-max-completion-tokens': 'max_completion_tokens',
-    'tiergate-max-output-tokens': 'max_output_tokens',
-    'tiergate-n': 'n',
-    'tiergate-best-of': 'best_of',
-    'tiergate-unreadable': 'unreadable',
-  },
+  metadata: 'tiergate-metadata',
   // Of Envoy's router, which writes it over.
   timeout: 'x-envoy-expected-rq-timeout-ms',
   removesHeaders: true,

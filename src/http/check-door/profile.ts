@@ -11,8 +11,11 @@ export interface CheckDoorProfile {
   readonly timeout?: string;
   /** Holds the length of the whole body, in bytes. Absent: the client could say it. */
   readonly size?: string;
-  /** Headers with what the body says of the tokens that are asked for, by the names that metadata has. */
-  readonly words?: Readonly<Record<string, string>>;
+  /**
+   * Holds dynamic metadata (what filters found in the body) as a JSON object. In one header, because JSON alone keeps the
+   * client's control characters out of it: Envoy does not send a request with such a header, which is an error of ext_authz.
+   */
+  readonly metadata?: string;
   /**
    * Whether the proxy takes off the request what `x-envoy-auth-headers-to-remove` names. Where it does not, a client
    * that sends headers which look like ours is refused: nobody would keep them from the model.

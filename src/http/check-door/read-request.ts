@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { forgedPrefixes, isForged } from '../../check/answer.ts';
-import type { CheckInput } from '../../check/check-input.ts';
+import type { CheckInput, MetadataScalar } from '../../check/check-input.ts';
 import { type Denied, denied } from '../../check/outcome.ts';
 import type { CheckDoorProfile } from './profile.ts';
 
@@ -33,20 +33,19 @@ export interface RawRequest {
 
 /**
  * Request → CheckInput, or the denial `request_invalid`: a caller that is not trusted but needs to be, an original
- * request that is not said exactly once, and with a profile that removes nothing, headers that look like ours. Never
- * throws, and looks at each header once.
+ * request that is not said exactly once, metadata that can not be read, and headers that look like ours: any with a
+ * profile that removes nothing, else more than an answer may name. Never throws, and looks at each header once.
  */
 export type ReadRequest = (request: RawRequest, peer: Peer) => CheckInput | Denied;
 
 export function createReadRequest(options: ReadRequestOptions): ReadRequest {
   const { profile, now } = options;
   const { original, source: sourceName, timeout: timeoutName, removesHeaders } = profile;
-  const { size: sizeName } = profile;
-  const words = new Map(Object.entries(profile.words ?? {}));
-  const told = [original?.method, original?.path, sourceName, timeoutName, sizeName].filter(
+  const { size: sizeName, metadata: metadataName } = profile;
+  const told = [original?.method, original?.path, sourceName, timeoutName, sizeName, metadataName].filter(
     (name) => name !== undefined,
   );
-  const find = createFind(new Set([...options.headers, ...told, ...words.keys(), partialBody]));
+  const find = createFind(new Set([...options.headers, ...told, partialBody]));
 
   return ({ method, url, rawHeaders, body }, peer) => {
     const headers = new Map<string, string>();
@@ -57,7 +56,7 @@ export function createReadRequest(options: ReadRequestOptions): ReadRequest {
     let timeout: Told;
     let size: Told;
     let isWhole = false;
-    let metadata: Map<string, string> | undefined;
+    let toldMetadata: Told;
     for (let at = 0; at < rawHeaders.length; at += 2) {
       const written = rawHeaders[at] ?? '';
       if (looksForged(written)) (forged ??= []).push(written.toLowerCase());
@@ -75,11 +74,7 @@ export function createReadRequest(options: ReadRequestOptions): ReadRequest {
       else if (name === timeoutName) timeout = timeout === undefined ? value : null;
       else if (name === sizeName) size = size === undefined ? value : null;
       else if (name === partialBody) isWhole = value === 'false';
-      else if (words.has(name) && peer.isTrusted) {
-        const word = words.get(name) ?? name;
-        // Twice can mean anything, and is counted as the most.
-        (metadata ??= new Map()).set(word, metadata.has(word) ? 'twice' : value);
-      }
+      else if (name === metadataName) toldMetadata = toldMetadata === undefined ? value : null;
     }
     const whole = isWhole && body !== undefined ? body : undefined;
     if (original !== undefined) {
@@ -92,6 +87,11 @@ export function createReadRequest(options: ReadRequestOptions): ReadRequest {
     if (forged !== undefined && !removesHeaders) {
       return invalid('A header of the request could pass for one that only the gateway sets.');
     }
+    if (forged !== undefined && lengthOf(forged) > maxForgedBytes) {
+      return invalid('Too many headers of the request could pass for one that only the gateway sets.');
+    }
+    const metadata = peer.isTrusted ? metadataFrom(toldMetadata) : nothingFound;
+    if (metadata === undefined) return invalid('What the body asks for can not be read.');
     return {
       id: '',
       method: original === undefined ? method : (toldMethod ?? ''),
@@ -99,7 +99,7 @@ export function createReadRequest(options: ReadRequestOptions): ReadRequest {
       headers,
       forgedHeaders: forged === undefined ? nothing : [...new Set(forged)],
       contextExtensions: noText,
-      metadata: metadata ?? noText,
+      metadata,
       bodyBytes: whole?.length ?? (peer.isTrusted && size ? wholeNumber(size) : undefined),
       body: whole,
       source: (peer.isTrusted ? addressIn(source) : undefined) ?? peer.address,
@@ -111,6 +111,32 @@ export function createReadRequest(options: ReadRequestOptions): ReadRequest {
 /** Envoy's word about a body that it sends along (`with_request_body`): whether it is cut. */
 const partialBody = 'x-envoy-auth-partial-body';
 
+/** Names that an answer tells Envoy to take off. It takes 60 KiB of headers; a larger answer is an error of ext_authz. */
+const maxForgedBytes = 8 * 1024;
+
+function lengthOf(names: readonly string[]): number {
+  return names.reduce((sum, name) => sum + name.length + 1, 0);
+}
+
+/** A JSON object → its scalars, as the gRPC door has them. Undefined: told twice, cut off, or no object. */
+function metadataFrom(told: Told): CheckInput['metadata'] | undefined {
+  // Of a request without any, Envoy says nothing, or a dash.
+  if (told === undefined || told === '' || told === '-') return nothingFound;
+  const metadata = new Map<string, MetadataScalar>();
+  try {
+    const found: unknown = told === null ? null : JSON.parse(told);
+    if (typeof found !== 'object' || found === null || Array.isArray(found)) return undefined;
+    for (const [key, value] of Object.entries(found) as [string, unknown][]) {
+      if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') {
+        metadata.set(key, value);
+      }
+    }
+  } catch {
+    return undefined;
+  }
+  return metadata;
+}
+
 /** RFC 9110 section 8.6, of any length that can be counted with. */
 function wholeNumber(text: string): number | undefined {
   return /^\d{1,15}$/.test(text) ? Number(text) : undefined;
@@ -121,6 +147,7 @@ type Told = string | null | undefined;
 
 const nothing: readonly string[] = [];
 const noText: ReadonlyMap<string, string> = new Map();
+const nothingFound: CheckInput['metadata'] = new Map();
 
 function invalid(detail: string): Denied {
   return denied('request_invalid', detail);
