@@ -9,7 +9,7 @@ import { checkOrigin, createCheckHost } from './hosts.ts';
 import type { ConsoleRight, Operators } from './operator.ts';
 import type { PageFile } from './page-files.ts';
 import { isRefusal, type Refusal, refusal, refusalFrom } from './refusal.ts';
-import { readJsonBody } from './request-body.ts';
+import { readBody, readJsonBody } from './request-body.ts';
 import { createSessionCookie } from './session-cookie.ts';
 import { createSessionRoutes } from './session-routes.ts';
 import { isSameSecret, type Session, type Sessions } from './sessions.ts';
@@ -20,8 +20,10 @@ export interface Asked {
   /** Undefined where a token came with the request itself. */
   readonly session: Session | undefined;
   readonly query: URLSearchParams;
-  /** Of a POST. */
+  /** Of a POST; empty where the route takes bytes. */
   readonly body: Readonly<Record<string, unknown>>;
+  /** Of a POST to a route that takes them: its body, unparsed. Else empty. */
+  readonly bytes: Buffer;
   /** Address of the peer. */
   readonly source: string;
 }
@@ -32,6 +34,8 @@ export interface Route {
   readonly right: ConsoleRight;
   /** Of the body, at most; default 64 KiB. */
   readonly maxBodyBytes?: number;
+  /** Parses the body elsewhere: to parse some megabytes here would hold up every Check. */
+  readonly takesBytes?: boolean;
   readonly handle: (asked: Asked) => Promise<object>;
 }
 
@@ -108,10 +112,9 @@ export function createConsole(options: ConsoleOptions): ConsoleListener {
     if (isRefusal(asker)) return answerRefusal(asker);
     const mayNot = await operators.check(asker.principal, route.right);
     if (mayNot !== undefined) return answerRefusal(mayNot);
-    const body =
-      route.method === 'POST' ? await readJsonBody(request, route.maxBodyBytes ?? defaultMaxBodyBytes) : {};
-    if (isRefusal(body)) return answerRefusal(body);
-    const json = await route.handle({ ...asker, query, body, source: sourceOf(request) });
+    const sent = await readSent(route, request);
+    if (isRefusal(sent)) return answerRefusal(sent);
+    const json = await route.handle({ ...asker, ...sent, query, source: sourceOf(request) });
     return isRefusal(json) ? answerRefusal(json) : { status: 200, json };
   }
 
@@ -153,6 +156,21 @@ export function createConsole(options: ConsoleOptions): ConsoleListener {
   }
 
   return (request, response) => void answer(request, response);
+}
+
+const noBytes = Buffer.alloc(0);
+
+async function readSent(
+  { method, takesBytes = false, maxBodyBytes = defaultMaxBodyBytes }: Route,
+  request: IncomingMessage,
+): Promise<Pick<Asked, 'body' | 'bytes'> | Refusal> {
+  if (method !== 'POST') return { body: {}, bytes: noBytes };
+  if (takesBytes) {
+    const bytes = await readBody(request, maxBodyBytes);
+    return isRefusal(bytes) ? bytes : { body: {}, bytes };
+  }
+  const body = await readJsonBody(request, maxBodyBytes);
+  return isRefusal(body) ? body : { body, bytes: noBytes };
 }
 
 const unavailable: Answer = {

@@ -1,12 +1,11 @@
 import type { IncomingMessage } from 'node:http';
 import { denied } from '../check/outcome.ts';
-import { type Refusal, refusalFrom } from './refusal.ts';
+import { isRefusal, type Refusal, refusalFrom } from './refusal.ts';
 
-/** A body of JSON that is an object, at most so many bytes of it. */
-export async function readJsonBody(
-  request: IncomingMessage,
-  maxBytes: number,
-): Promise<Readonly<Record<string, unknown>> | Refusal> {
+type Fields = Readonly<Record<string, unknown>>;
+
+/** A body that is told to be JSON, at most so many bytes of it, as it came. */
+export async function readBody(request: IncomingMessage, maxBytes: number): Promise<Buffer | Refusal> {
   if (!/^application\/json(;|$)/i.test(request.headers['content-type'] ?? '')) {
     return refusalFrom(denied('request_invalid', 'The body must be application/json.'));
   }
@@ -19,13 +18,24 @@ export async function readJsonBody(
     }
     chunks.push(chunk);
   }
+  return Buffer.concat(chunks);
+}
+
+/** A body of JSON that is an object. To parse a byte may take a third of a microsecond, in which nothing else goes on. */
+export async function readJsonBody(request: IncomingMessage, maxBytes: number): Promise<Fields | Refusal> {
+  const bytes = await readBody(request, maxBytes);
+  if (isRefusal(bytes)) return bytes;
+  return parseFields(bytes) ?? refusalFrom(denied('request_invalid', notFields));
+}
+
+export const notFields = 'The body must be a JSON object.';
+
+/** Undefined: no JSON, or no object. */
+export function parseFields(bytes: Uint8Array): Fields | undefined {
   try {
-    const body: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'));
-    if (typeof body === 'object' && body !== null && !Array.isArray(body)) {
-      return body as Readonly<Record<string, unknown>>;
-    }
+    const body: unknown = JSON.parse(new TextDecoder().decode(bytes));
+    return typeof body === 'object' && body !== null && !Array.isArray(body) ? (body as Fields) : undefined;
   } catch {
-    // Told in the same words as any other value that is no object.
+    return undefined;
   }
-  return refusalFrom(denied('request_invalid', 'The body must be a JSON object.'));
 }

@@ -2,19 +2,14 @@ import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { Simulation } from '../check/simulation.ts';
 import { denied } from '../check/outcome.ts';
-import { invalidRequest } from '../issue/invalid-request.ts';
 import type { PolicyOptions } from '../policy/create-policy.ts';
 import type { Route } from './console.ts';
 import { type Refusal, refusal, refusalFrom } from './refusal.ts';
 
 export interface SimulateQuestion {
-  /** The document that is tried out. */
-  readonly policy: string;
+  /** The body of the request. */
+  readonly bytes: Uint8Array;
   readonly policyOptions: PolicyOptions;
-  /** A decision log, a JSON object a line; else the loads. */
-  readonly log: string | undefined;
-  /** Loads (load.ts), one a line. */
-  readonly load: string;
 }
 
 export type SimulateAnswer = { readonly result: Simulation } | { readonly refused: string };
@@ -22,7 +17,8 @@ export type SimulateAnswer = { readonly result: Simulation } | { readonly refuse
 /** Some forty thousand decisions; who has more has the command. */
 const maxBodyBytes = 8 * 1024 * 1024;
 const timeoutMs = 30_000;
-const maxHeapMegabytes = 512;
+/** What the most imagined requests need; beside the heap of the authorizer it has room in a pod of deploy/. */
+const maxHeapMegabytes = 192;
 
 /**
  * `POST /api/simulate`, `{policy, log | load}`: who would have been denied by a document. One at a time, in a thread of
@@ -35,23 +31,12 @@ export function createSimulateRoute(policyOptions: PolicyOptions): Route {
     path: '/api/simulate',
     right: 'look',
     maxBodyBytes,
-    async handle({ body }) {
-      const { policy, log, load } = body;
-      if (typeof policy !== 'string' || policy.trim() === '') {
-        return refusalFrom(invalidRequest('policy', 'policy must be the text of a policy document.'));
-      }
-      if ((typeof log === 'string') === (typeof load === 'string')) {
-        return refusalFrom(invalidRequest('log', 'Give either log or load, as text.'));
-      }
+    takesBytes: true,
+    async handle({ bytes }) {
       if (isBusy) return refusal('busy', 'Another simulation is under way; one runs at a time.');
       isBusy = true;
       try {
-        return await run({
-          policy,
-          policyOptions,
-          log: typeof log === 'string' ? log : undefined,
-          load: typeof load === 'string' ? load : '',
-        });
+        return await run({ bytes, policyOptions });
       } finally {
         isBusy = false;
       }

@@ -1,8 +1,10 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { type Load, loadDecisions, parseLoad } from '../check/load.ts';
 import { createSimulation, type RunningSimulation } from '../check/simulate.ts';
+import type { PolicyOptions } from '../policy/create-policy.ts';
 import { parsePolicyFile } from '../policy/parse-policy.ts';
 import { readDecisionLog } from '../process/decision-log-reader.ts';
+import { notFields, parseFields } from './request-body.ts';
 import type { SimulateAnswer, SimulateQuestion } from './simulate-route.ts';
 
 /** A simulation in a thread of its own: whoever is on a request's way does not wait for it. */
@@ -11,7 +13,26 @@ import type { SimulateAnswer, SimulateQuestion } from './simulate-route.ts';
 const mostImagined = 500_000;
 const loadSeed = 1;
 
-async function answer({ policy, policyOptions, log, load }: SimulateQuestion): Promise<SimulateAnswer> {
+async function answer({ bytes, policyOptions }: SimulateQuestion): Promise<SimulateAnswer> {
+  const fields = parseFields(bytes);
+  if (fields === undefined) return { refused: notFields };
+  const { policy, log, load } = fields;
+  if (typeof policy !== 'string' || policy.trim() === '') {
+    return { refused: 'policy must be the text of a policy document.' };
+  }
+  if (typeof log === 'string' && typeof load !== 'string') return simulate(policy, policyOptions, { log });
+  if (typeof load === 'string' && typeof log !== 'string') return simulate(policy, policyOptions, { load });
+  return { refused: 'Give either log or load, as text.' };
+}
+
+/** A decision log, a JSON object a line; or loads (load.ts), one a line. */
+type Requests = { readonly log: string } | { readonly load: string };
+
+async function simulate(
+  policy: string,
+  policyOptions: PolicyOptions,
+  requests: Requests,
+): Promise<SimulateAnswer> {
   const parsed = parsePolicyFile(policy, policyOptions);
   if (!parsed.valid) {
     const mistakes = parsed.mistakes.map(({ line, path, message }) =>
@@ -20,9 +41,9 @@ async function answer({ policy, policyOptions, log, load }: SimulateQuestion): P
     return { refused: `The document is not valid: ${mistakes.join('; ')}` };
   }
   const simulation = createSimulation({ policy: parsed.policy });
-  const refused = log === undefined ? addLoads(simulation, load) : undefined;
+  const refused = 'load' in requests ? addLoads(simulation, requests.load) : undefined;
   if (refused !== undefined) return { refused };
-  if (log !== undefined) await readDecisionLog(chunksOf(log), simulation.add);
+  if ('log' in requests) await readDecisionLog(chunksOf(requests.log), simulation.add);
   const result = simulation.result();
   return typeof result === 'string' ? { refused: `${result}.` } : { result };
 }

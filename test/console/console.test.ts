@@ -333,3 +333,35 @@ describe('guesses', () => {
     expect(throttled.reviews()).toBe(3);
   });
 });
+
+describe('a route that takes bytes', () => {
+  const taken: string[] = [];
+  const bytesWorld = consoleWorld({
+    routes: [
+      {
+        method: 'POST',
+        path: '/api/simulate',
+        right: 'look',
+        maxBodyBytes: 100,
+        takesBytes: true,
+        async handle({ bytes, body }) {
+          taken.push(bytes.toString('utf8'));
+          return body;
+        },
+      },
+    ],
+  });
+  const sent = (body: object) =>
+    ask(bytesWorld.port(), {
+      method: 'POST',
+      path: '/api/simulate',
+      headers: { authorization: 'Bearer token-of-lou' },
+      body,
+    });
+
+  it('gets the body unparsed, whatever it is, and no longer one than it takes', async () => {
+    expect(await sent([1, 2])).toMatchObject({ status: 200, body: {} });
+    expect(await sent({ log: 'x'.repeat(200) })).toMatchObject({ status: 413, reason: 'body_too_large' });
+    expect(taken).toEqual(['[1,2]']);
+  });
+});

@@ -61,6 +61,7 @@ function world() {
         session: undefined,
         query: new URLSearchParams(),
         body: {},
+        bytes: Buffer.alloc(0),
         source: '',
       })) as Readonly<Record<string, unknown>>,
   };

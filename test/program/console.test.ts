@@ -87,7 +87,10 @@ describe('the console of a sandbox', () => {
     });
     expect(await simulate({ policy: 'nonsense: [', load })).toMatchObject({ status: 400 });
     expect(await simulate({ policy, load: 'rate=many' })).toMatchObject({ status: 400 });
-    expect(await simulate({ policy, load, log: '' })).toMatchObject({ status: 400 });
+    expect(await simulate({ policy, load, log: '' })).toMatchObject({
+      status: 400,
+      reason: 'request_invalid',
+    });
     expect(await simulate({ policy, load: 'tier=free users=100000 rate=100/1s for=30d' })).toMatchObject({
       status: 400,
     });
