@@ -31,6 +31,11 @@ describe('the console of a sandbox', () => {
   });
 
   const bearer = { authorization: 'Bearer sandbox-admin' };
+  /** Where many requests follow each other: those that bring a token are throttled. */
+  async function session(): Promise<Readonly<Record<string, string>>> {
+    const { cookie, csrf } = await logIn(port, 'sandbox-admin');
+    return { cookie, 'x-tiergate-csrf': csrf };
+  }
   const reset = { kind: 'user', name: 'bob@example.com', reason: 'a test' };
 
   it('lets in whom RBAC lets in', async () => {
@@ -78,8 +83,8 @@ describe('the console of a sandbox', () => {
 
   it('simulates beside what it answers, and refuses what takes too much', async () => {
     const policy = '- {name: free, groups: [a], limits: {requests: [{limit: 5, window: 2m}]}}';
-    const simulate = (body: object) =>
-      ask(port, { method: 'POST', path: '/api/simulate', headers: bearer, body });
+    const headers = await session();
+    const simulate = (body: object) => ask(port, { method: 'POST', path: '/api/simulate', headers, body });
     const load = 'tier=free users=10 rate=5/1m for=10m';
     expect(await simulate({ policy, load })).toMatchObject({
       status: 200,
@@ -94,6 +99,9 @@ describe('the console of a sandbox', () => {
     expect(await simulate({ policy, load: 'tier=free users=100000 rate=100/1s for=30d' })).toMatchObject({
       status: 400,
     });
+    for (const wrong of [{}, [], { policy, log: 1 }]) {
+      expect(await simulate(wrong)).toMatchObject({ status: 400, reason: 'request_invalid' });
+    }
     const [first, second] = await Promise.all([
       simulate({ policy, load: 'tier=free users=1000 rate=5/1m for=10m' }),
       simulate({ policy, load }),
@@ -102,8 +110,9 @@ describe('the console of a sandbox', () => {
   });
 
   it('boosts and resets with an audit record each, and says what is wrong with a wish', async () => {
+    const headers = await session();
     const change = (path: string, body: object) =>
-      ask(port, { method: 'POST', path: `/api/usage/${path}`, headers: bearer, body });
+      ask(port, { method: 'POST', path: `/api/usage/${path}`, headers, body });
     const boost = { ...reset, percent: 200, duration: '1h' };
     expect(await change('boost', boost)).toMatchObject({ status: 200, body: { percent: 200 } });
     expect(await change('end-boost', reset)).toMatchObject({ status: 200 });
