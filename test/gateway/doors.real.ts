@@ -323,6 +323,8 @@ describe('through both doors alike, with failure_mode_allow true and false:', ()
       let second = first;
       // The slot of the first is freed as well, in its own time; to be refused for that costs no token.
       await expect.poll(async () => (second = await chat(port, token)).status).toBe(200);
+      // Or it would be counted as one of the next door's.
+      await expect.poll(settlements).toBe(settledBefore + 2);
       left[door] = [first, second].map(({ headers }) => Number(headers['x-ratelimit-remaining-tokens']));
     }
     expect(left.http).toEqual(left.grpc);
