@@ -12,6 +12,7 @@ export interface ReservationEnd {
   readonly usage: Usage | undefined;
   /** The request was answered with an error: unless usage was told, nothing was used, and everything goes back. */
   readonly isUnserved?: boolean;
+  /** Of the answer's body, for the log: tokens can not be told from them (gzip makes them few, events many). */
   readonly responseBytes?: number;
   /** For log and metrics only, where the channel tells them. */
   readonly subject?: string | undefined;

@@ -71,7 +71,7 @@ describe('the usage record', () => {
   };
 
   it('says who used how much of what', () => {
-    const [line] = linesOf([end, 'settled', used]);
+    const [line] = linesOf([{ ...end, responseBytes: 610 }, 'settled', used]);
     expect(line).toMatchObject({
       settlement: 'settled',
       subject: 'alice',
@@ -82,6 +82,7 @@ describe('the usage record', () => {
       inputTokens: 10,
       outputTokens: 20,
       totalTokens: 30,
+      responseBytes: 610,
     });
   });
 
