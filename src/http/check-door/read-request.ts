@@ -33,8 +33,8 @@ export interface RawRequest {
 
 /**
  * Request → CheckInput, or the denial `request_invalid`: a caller that is not trusted but needs to be, an original
- * request that is not said exactly once, metadata that can not be read, and headers that look like ours: any with a
- * profile that removes nothing, else more than an answer may name. Never throws, and looks at each header once.
+ * request that is not said exactly once, metadata that can not be read, and with a profile that removes nothing, headers
+ * that look like ours. Never throws, and looks at each header once.
  */
 export type ReadRequest = (request: RawRequest, peer: Peer) => CheckInput | Denied;
 
@@ -87,9 +87,6 @@ export function createReadRequest(options: ReadRequestOptions): ReadRequest {
     if (forged !== undefined && !removesHeaders) {
       return invalid('A header of the request could pass for one that only the gateway sets.');
     }
-    if (forged !== undefined && lengthOf(forged) > maxForgedBytes) {
-      return invalid('Too many headers of the request could pass for one that only the gateway sets.');
-    }
     const metadata = peer.isTrusted ? metadataFrom(toldMetadata) : nothingFound;
     if (metadata === undefined) return invalid('What the body asks for can not be read.');
     return {
@@ -110,13 +107,6 @@ export function createReadRequest(options: ReadRequestOptions): ReadRequest {
 
 /** Envoy's word about a body that it sends along (`with_request_body`): whether it is cut. */
 const partialBody = 'x-envoy-auth-partial-body';
-
-/** Names that an answer tells Envoy to take off. It takes 60 KiB of headers; a larger answer is an error of ext_authz. */
-const maxForgedBytes = 8 * 1024;
-
-function lengthOf(names: readonly string[]): number {
-  return names.reduce((sum, name) => sum + name.length + 1, 0);
-}
 
 /** A JSON object → its scalars, as the gRPC door has them. Undefined: told twice, cut off, or no object. */
 function metadataFrom(told: Told): CheckInput['metadata'] | undefined {
