@@ -45,6 +45,7 @@ export interface WatchState {
   readonly phase: WatchPhase;
   /** When the phase began, in epoch milliseconds. */
   readonly sinceMs: number;
+  /** As of when it is read. */
   readonly objects: number;
   /** What went wrong last; undefined while the phase is `up`. */
   readonly fault: DependencyError | undefined;
@@ -109,7 +110,14 @@ export function createObjectWatch<Thing extends Kept>(
   let resourceVersion: string | undefined;
   let listedAtMs = 0;
 
-  const state = (): WatchState => ({ phase, sinceMs, objects: store.size(), fault });
+  const state = (): WatchState => ({
+    phase,
+    sinceMs,
+    fault,
+    get objects() {
+      return store.size();
+    },
+  });
 
   function enter(next: WatchPhase, why?: DependencyError): void {
     fault = why;

@@ -15,8 +15,19 @@ export function createRelayedWatch<Thing extends Kept>(
   const settled = new Promise<void>((resolve) => {
     settle = resolve;
   });
-  let state: Omit<WatchState, 'objects'> = { phase: 'starting', sinceMs: now(), fault: undefined };
+  let state = stateOf('starting', now(), undefined);
   let listed = new Map<string, Thing>();
+
+  function stateOf(phase: WatchPhase, sinceMs: number, fault: DependencyError | undefined): WatchState {
+    return {
+      phase,
+      sinceMs,
+      fault,
+      get objects() {
+        return store.size();
+      },
+    };
+  }
 
   function readObject(object: unknown): Thing | undefined {
     const thing = read(object);
@@ -27,8 +38,8 @@ export function createRelayedWatch<Thing extends Kept>(
 
   function enter(phase: WatchPhase, sinceMs: number, fault: DependencyError | undefined): void {
     const isNew = state.phase !== phase;
-    state = { phase, sinceMs, fault };
-    if (isNew) options.onPhase?.({ ...state, objects: store.size() });
+    state = stateOf(phase, sinceMs, fault);
+    if (isNew) options.onPhase?.(state);
     if (phase === 'up' || phase === 'refused') settle();
   }
 
@@ -60,7 +71,7 @@ export function createRelayedWatch<Thing extends Kept>(
   return {
     get: store.get,
     values: store.values,
-    state: () => ({ ...state, objects: store.size() }),
+    state: () => state,
     isUp: () => state.phase === 'up',
     settled: () => settled,
     stop() {

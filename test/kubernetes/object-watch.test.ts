@@ -122,6 +122,15 @@ describe('an object watch', () => {
     expect(watch.state()).toMatchObject({ phase: 'up', objects: 2, fault: undefined });
   });
 
+  it('tells of a phase with as many objects as there are when that is read', async () => {
+    onList = list('10', ['alice']);
+    await startUp();
+    const toldAtFirst = watch.state();
+    tell('ADDED', account('bob', '11'));
+    await until(() => changes.includes('set bob'));
+    expect(toldAtFirst.objects).toBe(2);
+  });
+
   it('keeps no more of an object than was asked for', async () => {
     onList = list('10', ['alice']);
     await startUp();
