@@ -9,7 +9,7 @@ const load = (file) => import(join(dirname(program), file));
 const { createLeases } = await load('check/lease.js');
 const { createRedisConnection } = await load('redis/connection.js');
 const { createRedisConsume, createRedisTakeBlock } = await load('redis/consume.js');
-const { createRedisSettle } = await load('redis/settle.js');
+const { createRedisSettlements } = await load('redis/settle.js');
 const { createSecret } = await load('secret.js');
 
 const connection = createRedisConnection({ target: { kind: 'single', url }, now: Date.now });
@@ -24,7 +24,7 @@ const consume = createRedisConsume(of);
 const leases = createLeases({
   consume,
   takeBlock: createRedisTakeBlock(of),
-  settle: createRedisSettle(of),
+  settle: createRedisSettlements(of).settle,
   newId: randomUUID,
   now: Date.now,
   elapsed: () => performance.now(),
