@@ -21,13 +21,25 @@ export interface ExplainQuestion {
   readonly context: ReadonlyMap<string, string>;
   /** Namespace `tiergate` of Envoy's dynamic metadata. */
   readonly metadata: ReadonlyMap<string, string | number | boolean>;
+  /** Length of the body. */
+  readonly bodyBytes: number;
 }
 
-const knownKeys = ['token', 'user', 'groups', 'method', 'path', 'headers', 'context', 'metadata'] as const;
+const knownKeys = [
+  'token',
+  'user',
+  'groups',
+  'method',
+  'path',
+  'headers',
+  'context',
+  'metadata',
+  'bodyBytes',
+] as const;
 
 /**
- * `{token? | user, groups?, method?, path, headers?, context?, metadata?}` → a question; in words what is wrong with it,
- * where it is none. No words repeat a value: it may be a token in the wrong place.
+ * `{token? | user, groups?, method?, path, headers?, context?, metadata?, bodyBytes?}` → a question; in words what is wrong
+ * with it, where it is none. A body that nothing is said of is empty. No words repeat a value: it may be a token in the wrong place.
  */
 export function readExplainQuestion(body: unknown): ExplainQuestion | string {
   if (!isRecord(body)) return 'the question must be a JSON object';
@@ -44,7 +56,11 @@ export function readExplainQuestion(body: unknown): ExplainQuestion | string {
   if (typeof context === 'string') return context;
   const metadata = scalarsOf('metadata', body['metadata']);
   if (typeof metadata === 'string') return metadata;
-  return { caller, method, path, headers, context, metadata };
+  const { bodyBytes = 0 } = body;
+  if (typeof bodyBytes !== 'number' || !Number.isSafeInteger(bodyBytes) || bodyBytes < 0) {
+    return 'bodyBytes must be the length of the body, a whole number of bytes';
+  }
+  return { caller, method, path, headers, context, metadata, bodyBytes };
 }
 
 function callerOf({ token, user, groups }: Readonly<Record<string, unknown>>): ExplainedCaller | string {

@@ -3,6 +3,7 @@ import type { Policy, Tier, WindowLimit } from '../policy/policy.ts';
 import { lineOfTier, lineOfWindow } from '../policy/place.ts';
 import type { DenialReason } from './denial.ts';
 import type { StageName } from './explanation.ts';
+import type { Needed } from './explain-tokens.ts';
 import type { Grant, WindowState } from './limit.ts';
 import type { Model } from './model.ts';
 import type { Denied, Outcome } from './outcome.ts';
@@ -78,22 +79,25 @@ function wordsOfWindow({ window, remaining, exceeded, isLocal }: WindowState): s
   return `${remaining} of ${limit} ${unit} in ${formatDuration(windowMs)} left${of}${shadow}${local}`;
 }
 
+/** Words about a denial of the limits need what the request would have taken. */
+type ChangeWords = ExplainWords & { readonly needed: Needed | undefined };
+
 /** What would turn a denial round. */
 export function changeOf(
   denial: Denied,
   outcome: Outcome,
-  words: ExplainWords,
+  words: ChangeWords,
 ): { readonly change: string } | undefined {
   const change = changes[denial.reason]?.(denial, outcome, words);
   return change === undefined ? undefined : { change };
 }
 
-type Change = (denial: Denied, outcome: Outcome, words: ExplainWords) => string | undefined;
+type Change = (denial: Denied, outcome: Outcome, words: ChangeWords) => string | undefined;
 
 const again: Change = ({ retryAfterMs }) =>
   retryAfterMs === undefined ? 'Ask again.' : `Ask again in ${formatDuration(retryAfterMs)}.`;
 
-const full: Change = ({ windows = [], retryAfterMs }, { tier, subject }, { policy }) => {
+const full: Change = ({ windows = [], retryAfterMs }, { tier, subject }, { policy, needed }) => {
   const binding = windows.find(({ exceeded, window }) => exceeded && window.mode === 'enforce');
   if (binding === undefined) return undefined;
   const { window } = binding;
@@ -105,7 +109,9 @@ const full: Change = ({ windows = [], retryAfterMs }, { tier, subject }, { polic
   const limit = `${window.limit} ${window.unit} in ${formatDuration(window.windowMs)}`;
   const isOwn = window.scope !== 'team' && window.scope !== 'capacity';
   const boost = isOwn && subject !== undefined ? `, or \`tiergate usage boost ${subject}\`` : '';
-  return `${wait}; or a higher limit than ${limit}${where}${boost}.`;
+  const most = needed?.mostTokens(windows);
+  const fewer = most === undefined ? '' : `Ask for at most ${most} (max_tokens): so many fit now. Or: `;
+  return `${fewer}${wait}; or a higher limit than ${limit}${where}${boost}.`;
 };
 
 const changes: Partial<Readonly<Record<DenialReason, Change>>> = {

@@ -2,6 +2,7 @@ import type { CheckInput } from './check-input.ts';
 import { createCheck, type CheckStages } from './check.ts';
 import { denialStatus } from './denial.ts';
 import type { ExplainedCaller, ExplainQuestion } from './explain-question.ts';
+import { type Needed, neededBy } from './explain-tokens.ts';
 import { changeOf, type ExplainWords, saidOf, wordsOfPassed } from './explain-words.ts';
 import {
   type Explanation,
@@ -12,8 +13,9 @@ import {
   stageNames,
 } from './explanation.ts';
 import { lineOfWindow } from '../policy/place.ts';
-import type { WindowState } from './limit.ts';
+import type { Caller, WindowState } from './limit.ts';
 import { type Denied, isDenied, type Outcome } from './outcome.ts';
+import type { ReadTokenDemand } from './token-demand.ts';
 
 /** What a stage tells beside its answer. */
 export interface Noted {
@@ -34,6 +36,7 @@ export interface ExplainOptions extends ExplainWords {
   readonly stagesFor: (caller: ExplainedCaller, note: Note) => CheckStages;
   /** Lower-case name of the header that a token of the question is put into. */
   readonly credentialHeader: string;
+  readonly readTokenDemand: ReadTokenDemand;
   /** As that of Check: what can not be told by then is told as such. */
   readonly deadlineMs: number;
   /** Epoch milliseconds. */
@@ -56,12 +59,12 @@ export function createExplain(options: ExplainOptions): Explain {
     const trail = createTrail(options);
     const stages = recording(stagesFor(question.caller, trail.note), trail);
     const outcome = await createCheck(stages, { deadlineMs, now })(inputOf(question, credentialHeader));
-    return { at, ...explanationOf(question, outcome, trail.stages(outcome), options) };
+    return { at, ...explanationOf(question, outcome, trail, options) };
   };
 }
 
 function inputOf(question: ExplainQuestion, credentialHeader: string): CheckInput {
-  const { caller, method, path, context, metadata } = question;
+  const { caller, method, path, context, metadata, bodyBytes } = question;
   const headers = new Map(question.headers);
   if (caller.kind === 'token') {
     const token = caller.token.reveal();
@@ -75,6 +78,7 @@ function inputOf(question: ExplainQuestion, credentialHeader: string): CheckInpu
     forgedHeaders: [],
     contextExtensions: context,
     metadata,
+    bodyBytes,
     source: explainSource,
     deadlineAtMs: Number.POSITIVE_INFINITY,
   };
@@ -84,25 +88,37 @@ interface Trail {
   readonly note: Note;
   /** Keeps what a stage answered; the last answer of a stage that is asked twice counts. */
   readonly keep: <T>(stage: StageName, answer: T | Denied) => T | Denied;
+  readonly keepCaller: (caller: Caller) => void;
   readonly stages: (outcome: Outcome) => readonly ExplainedStage[];
+  /** Undefined where the way ended before the limits. */
+  readonly needed: () => Needed | undefined;
 }
 
-function createTrail(words: ExplainWords): Trail {
+function createTrail(words: ExplainOptions): Trail {
   const notedBy = new Map<StageName, Noted>();
   const answers = new Map<StageName, unknown>();
+  let needed: Needed | undefined;
 
   function explained(stage: StageName, outcome: Outcome): ExplainedStage {
     const { source, unknown, says } = notedBy.get(stage) ?? {};
     const from = { ...(source !== undefined && { source }) };
     if (!answers.has(stage)) return { stage, verdict: 'notReached', says: 'The way ended before.' };
     const answer = answers.get(stage);
+    const tokens = stage === 'limit' ? needed?.words(outcome.windows ?? []) : undefined;
+    const withTokens = (said: string) => (tokens ? `${said} ${tokens}` : said);
     if (isAnyDenied(answer)) {
       const { reason } = answer;
       const verdict = denialStatus[reason].http === 503 ? 'couldNotTell' : 'denied';
-      return { stage, verdict, reason, says: saidOf(answer), ...from, ...changeOf(answer, outcome, words) };
+      const change = changeOf(answer, outcome, { ...words, needed });
+      return { stage, verdict, reason, says: withTokens(saidOf(answer)), ...from, ...change };
     }
-    if (unknown !== undefined) return { stage, verdict: 'unknown', says: unknown, ...from };
-    return { stage, verdict: 'passed', says: says ?? wordsOfPassed(stage, answer, words), ...from };
+    if (unknown !== undefined) return { stage, verdict: 'unknown', says: withTokens(unknown), ...from };
+    return {
+      stage,
+      verdict: 'passed',
+      says: withTokens(says ?? wordsOfPassed(stage, answer, words)),
+      ...from,
+    };
   }
 
   return {
@@ -111,12 +127,16 @@ function createTrail(words: ExplainWords): Trail {
       answers.set(stage, answer);
       return answer;
     },
+    keepCaller(caller) {
+      needed = neededBy(caller, words.readTokenDemand);
+    },
+    needed: () => needed,
     stages: (outcome) => stageNames.map((stage) => explained(stage, outcome)),
   };
 }
 
 /** The same stages, whose answers are kept. */
-function recording(stages: CheckStages, { keep }: Trail): CheckStages {
+function recording(stages: CheckStages, { keep, keepCaller }: Trail): CheckStages {
   function later<T>(
     stage: StageName,
     answer: T | Denied | Promise<T | Denied>,
@@ -133,22 +153,27 @@ function recording(stages: CheckStages, { keep }: Trail): CheckStages {
     assignTier: (groups) => keep('tier', stages.assignTier(groups)),
     readModel: (input) => keep('model', stages.readModel(input)),
     checkAccess: (...asked) => later('access', stages.checkAccess(...asked)),
-    checkLimit: (caller) => later('limit', stages.checkLimit(caller)),
+    checkLimit(caller) {
+      keepCaller(caller);
+      return later('limit', stages.checkLimit(caller));
+    },
   };
 }
 
 function explanationOf(
   question: ExplainQuestion,
   outcome: Outcome,
-  stages: readonly ExplainedStage[],
+  trail: Pick<Trail, 'stages' | 'needed'>,
   { policy }: ExplainWords,
 ): Omit<Explanation, 'at'> {
   const { method, path, caller } = question;
   const { subject, tier, model } = outcome;
+  const stages = trail.stages(outcome);
+  const needed = trail.needed();
   const isUnknown = !outcome.denied && stages.some(({ verdict }) => verdict === 'unknown');
   const isLookedAt = stages.some(({ stage, verdict }) => stage === 'limit' && verdict !== 'unknown');
   const windows = (outcome.windows ?? []).map((state) =>
-    windowOf(state, isLookedAt, lineOfWindow(policy(), tier, state.window)),
+    windowOf(state, isLookedAt ? needed : undefined, lineOfWindow(policy(), tier, state.window)),
   );
   return {
     request: { method, path },
@@ -176,7 +201,8 @@ function verdictOf(outcome: Outcome): Pick<Explanation, 'verdict' | 'status' | '
 
 function windowOf(
   { window, remaining, resetAfterMs, exceeded }: WindowState,
-  isLookedAt: boolean,
+  /** Undefined where the counters were not looked at. */
+  needed: Needed | undefined,
   line: number | undefined,
 ): ExplainedWindow {
   const { scope, unit, windowMs, mode, limit } = window;
@@ -186,7 +212,7 @@ function windowOf(
     windowMs,
     mode,
     limit,
-    ...(isLookedAt && { remaining, resetAfterMs, exceeded }),
+    ...(needed !== undefined && { remaining, needed: needed.unitsIn(window), resetAfterMs, exceeded }),
     ...(line !== undefined && { line }),
   };
 }

@@ -71,6 +71,8 @@ export interface ExplainedWindow {
   readonly remaining?: number;
   /** Until nothing counts any more, if nothing is charged meanwhile. */
   readonly resetAfterMs?: number;
+  /** Units that the request takes of it. Absent where the counters were not looked at. */
+  readonly needed?: number;
   /** Whether it has no room for the request. */
   readonly exceeded?: boolean;
   /** Where the limit stands in the policy document, from 1. */

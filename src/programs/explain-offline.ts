@@ -73,6 +73,7 @@ export function createOfflineExplain(config: Config, policy: Policy): Explain {
     audience: config.identity.audience,
     access: config.access,
     isTierNamespace: createIsTierNamespace(config.instance),
+    readTokenDemand: readDemand,
     deadlineMs: config.check.deadlineMs,
     now,
   });

@@ -69,13 +69,15 @@ function sourceWords({ kind, ageMs, endsInMs, line }: Source): string {
 }
 
 function windowLine(window: ExplainedWindow): string {
-  const { scope, unit, windowMs, mode, limit, remaining, resetAfterMs = 0, exceeded, line } = window;
+  const { scope, unit, windowMs, mode, limit, remaining, needed, resetAfterMs = 0, line } = window;
   const left = remaining === undefined ? `${limit}` : `${remaining} of ${limit}`;
   const words = [
     `${left} ${unit} in ${formatDuration(windowMs)}${remaining === undefined ? '' : ' left'}`,
     ...(scope === '*' ? [] : [`for ${scope}`]),
     ...(mode === 'shadow' ? ['shadow'] : []),
-    ...(exceeded === true ? ['full'] : []),
+    ...(window.exceeded === true
+      ? [remaining === 0 ? 'full' : `too few for the ${needed} that it takes`]
+      : []),
     ...(resetAfterMs > 0 ? [`whole again in ${seconds(resetAfterMs)}`] : []),
     ...(line === undefined ? [] : [`line ${line}`]),
   ];

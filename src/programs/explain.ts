@@ -1,12 +1,14 @@
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import type { Explanation } from '../check/explanation.ts';
 import { readExplainQuestion } from '../check/explain-question.ts';
 import { isDependencyError } from '../dependency-error.ts';
-import { createFetchJson } from '../fetch-json.ts';
 import { loadConfig, parseConfig } from '../process/config.ts';
 import { createSecret, type Secret } from '../secret.ts';
+import { demandMetadata } from '../settle/demand.ts';
 import { clusterTokenOptions, readClusterToken, readUrl } from './cluster-token.ts';
 import { createOfflineExplain } from './explain-offline.ts';
+import { explainRemotely, isNotExplained, type NotExplained } from './explain-remotely.ts';
 import { explanationLines } from './explain-text.ts';
 import { readPolicyDocument } from './policy-document.ts';
 import { exitCode, type Program, type ProgramIo } from './program.ts';
@@ -25,6 +27,9 @@ Nothing is charged, and no later request is answered otherwise for it. METHOD is
   --group NAME          a group of theirs; may be given several times
   --header NAME=VALUE   a header of the request, where the model comes from one; may be given several times
   --context KEY=VALUE   one of Envoy's context_extensions; may be given several times
+  --max-tokens N        the request asks for so many tokens at most, where tokens are limited
+  --body FILE           its body, - is standard input: max_tokens, n, stream and its length are read as Check reads them.
+                        Without either the body is empty: no prompt, and reserve.maxTokens of the tier for the answer
   --policy FILE         by a policy document alone; what needs a cluster is said to be unknown
   --config FILE         the same, by a process file and the policy document that it names
   --json                the explanation as JSON
@@ -33,7 +38,8 @@ Nothing is charged, and no later request is answered otherwise for it. METHOD is
   --context-name NAME   another context than its current one
 
 You need the right to get consoles (tiergate.dev) in the namespace of the authorizer.
-Exit code: 0 it passes, 1 it is denied, 2 that can not be told without a cluster; 64 wrong arguments, 69 nobody answers.`;
+Exit code: 0 it passes, 1 it is denied, 2 that can not be told without a cluster; 64 wrong arguments, 69 nobody who can tell
+answers there, 77 you may not ask, 78 a file is wrong, or there is no token of yours.`;
 
 const options = {
   authorizer: { type: 'string' },
@@ -43,6 +49,8 @@ const options = {
   header: { type: 'string', multiple: true },
   context: { type: 'string', multiple: true },
   'context-name': { type: 'string' },
+  'max-tokens': { type: 'string' },
+  body: { type: 'string' },
   policy: { type: 'string' },
   config: { type: 'string' },
   json: { type: 'boolean' },
@@ -52,8 +60,6 @@ const options = {
 } as const;
 
 type Values = ReturnType<typeof parseArgs<{ readonly options: typeof options }>>['values'];
-
-const timeoutMs = 20_000;
 
 /** `tiergate explain`: what Check would say of a request, stage by stage. */
 export const explain: Program = async (args, io) => {
@@ -71,10 +77,10 @@ export const explain: Program = async (args, io) => {
     const explanation =
       values.authorizer === undefined
         ? await explainOffline(asked, values)
-        : await explainRemotely(asked, values, io);
-    if (typeof explanation === 'string') {
-      io.err(explanation);
-      return exitCode.failed;
+        : await askRemotely(asked, values, io);
+    if (isNotExplained(explanation)) {
+      io.err(explanation.words);
+      return explanation.code;
     }
     if (values.json === true) io.out(JSON.stringify(explanation, null, 2));
     else for (const line of explanationLines(explanation)) io.out(line);
@@ -83,7 +89,9 @@ export const explain: Program = async (args, io) => {
     ];
   } catch (error) {
     if (!isDependencyError(error)) return exitCodeOf(error, io);
-    io.err(error.message);
+    // A listener that speaks no HTTP/1.1, such as that of Envoy's gRPC.
+    const isStranger = error.code === 'malformed';
+    io.err(isStranger ? `${error.message}: not the console of an authorizer` : error.message);
     return exitCode.unavailable;
   }
 };
@@ -112,6 +120,8 @@ async function readAsked(
   const headers = pairsOf(values.header);
   const context = pairsOf(values.context);
   if (headers === undefined || context === undefined) return '--header and --context take NAME=VALUE';
+  const body = await bodyOf(values, io);
+  if (typeof body === 'string') return body;
   const text = isToken ? (await io.readInput()).trim() : undefined;
   if (text === '') return 'standard input holds no token';
   const question = {
@@ -121,10 +131,33 @@ async function readAsked(
     ...(values.group !== undefined && { groups: values.group }),
     headers,
     context,
+    ...body,
   };
   const read = readExplainQuestion({ ...question, ...(text !== undefined && { token: text }) });
   if (typeof read === 'string') return read;
   return { question, token: text === undefined ? undefined : createSecret(text) };
+}
+
+type BodyWords = Readonly<Record<'metadata' | 'bodyBytes', unknown>>;
+
+/** What the question says of the body: its length and the few words that count, never its prompt. */
+async function bodyOf(values: Values, io: ProgramIo): Promise<BodyWords | Record<string, never> | string> {
+  const { body: path, 'max-tokens': most } = values;
+  if (path !== undefined && most !== undefined)
+    return 'a body says its own max_tokens: give --body or --max-tokens';
+  if (most !== undefined) {
+    if (!/^[1-9]\d{0,8}$/.test(most)) return '--max-tokens must be a whole number of at least 1';
+    return { metadata: { max_tokens: Number(most) }, bodyBytes: 0 };
+  }
+  if (path === undefined) return {};
+  const isTaken = values['token-stdin'] === true || values['token-file'] === '-';
+  if (path === '-' && isTaken) return 'standard input holds one thing: name a file for the body';
+  try {
+    const bytes = path === '-' ? Buffer.from(await io.readInput()) : readFileSync(path);
+    return { metadata: demandMetadata(bytes), bodyBytes: bytes.length };
+  } catch (error) {
+    return `${path} can not be read (${(error as NodeJS.ErrnoException).code ?? 'unknown fault'})`;
+  }
 }
 
 function pairsOf(texts: readonly string[] = []): Readonly<Record<string, string>> | undefined {
@@ -134,29 +167,34 @@ function pairsOf(texts: readonly string[] = []): Readonly<Record<string, string>
 }
 
 /** Throws ConfigMistakes. */
-async function explainOffline({ question }: Asked, values: Values): Promise<Explanation | string> {
+async function explainOffline({ question }: Asked, values: Values): Promise<Explanation | NotExplained> {
   const config =
     values.config === undefined
       ? parseConfig('limits: {store: memory}', { file: 'defaults', folder: '.' })
       : loadConfig(values.config);
   const { source } = config.policy;
   const path = values.policy ?? (source.kind === 'file' ? source.path : undefined);
-  if (path === undefined) return 'the process file names a ConfigMap: give the policy document by --policy';
+  if (path === undefined) {
+    const words = 'the process file names a ConfigMap: give the policy document by --policy';
+    return { code: exitCode.usage, words };
+  }
   const read = readExplainQuestion(question);
-  if (typeof read === 'string') return read;
+  if (typeof read === 'string') return { code: exitCode.usage, words: read };
   return createOfflineExplain(config, readPolicyDocument(path, config))(read);
 }
 
 /** Throws DependencyError. */
-async function explainRemotely(
+async function askRemotely(
   { question, token }: Asked,
   values: Values,
   io: ProgramIo,
-): Promise<Explanation | string> {
+): Promise<Explanation | NotExplained> {
   const url = readUrl(values.authorizer);
-  if (url === undefined)
-    return '--authorizer must be an https URL, or one of this machine: http://127.0.0.1:9093';
-  const own = await readClusterToken(
+  if (url === undefined) {
+    const words = '--authorizer must be an https URL, or one of this machine: http://127.0.0.1:9093';
+    return { code: exitCode.usage, words };
+  }
+  const bearer = await readClusterToken(
     {
       ...(values['token-file'] !== undefined && { 'token-file': values['token-file'] }),
       ...(values.kubeconfig !== undefined && { kubeconfig: values.kubeconfig }),
@@ -164,29 +202,7 @@ async function explainRemotely(
     },
     io,
   );
-  if (typeof own === 'string') return own;
-  const body = { ...question, ...(token !== undefined && { token: token.reveal() }) };
-  const fetchJson = createFetchJson({ dependency: 'authorizer', timeoutMs });
-  const answer = await fetchJson(
-    {
-      name: 'explain',
-      method: 'POST',
-      url: new URL('api/explain', `${url.href.replace(/\/*$/, '')}/`).href,
-      bearer: own,
-      body: createSecret(JSON.stringify(body)),
-    },
-    AbortSignal.timeout(timeoutMs),
-  );
-  if (answer.status === 200 && isExplanation(answer.body)) return answer.body;
-  return `the authorizer does not explain (HTTP ${answer.status})${refusalWords(answer.body)}`;
-}
-
-function isExplanation(body: unknown): body is Explanation {
-  return typeof body === 'object' && body !== null && 'verdict' in body && 'stages' in body;
-}
-
-function refusalWords(body: unknown): string {
-  const error = typeof body === 'object' && body !== null && 'error' in body ? body.error : undefined;
-  const message = typeof error === 'object' && error !== null && 'message' in error ? error.message : error;
-  return typeof message === 'string' ? `: ${message}` : '';
+  if (typeof bearer !== 'string') return explainRemotely({ url, question, token, bearer });
+  const words = `no token of yours: ${bearer}; --token-file FILE, --kubeconfig FILE and --context-name NAME choose another`;
+  return { code: exitCode.config, words };
 }

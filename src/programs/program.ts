@@ -11,7 +11,7 @@ export interface ProgramIo {
 
 /**
  * A command of `tiergate`: arguments after its name → exit code (sysexits.h: 0 done, 64 wrong arguments, 69 a
- * dependency is away, 70 a bug, 78 wrong configuration). A server resolves when it has stopped.
+ * dependency is away, 70 a bug, 77 one may not, 78 wrong configuration). A server resolves when it has stopped.
  */
 export type Program = (args: readonly string[], io: ProgramIo) => Promise<number>;
 
@@ -23,5 +23,6 @@ export const exitCode = {
   usage: 64,
   unavailable: 69,
   software: 70,
+  noPermission: 77,
   config: 78,
 } as const;

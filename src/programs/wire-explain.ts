@@ -111,6 +111,7 @@ export function wireExplain(parts: ExplainParts): Explain {
     audience: config.identity.audience,
     access: config.access,
     isTierNamespace,
+    readTokenDemand: readDemand,
     deadlineMs: config.check.deadlineMs,
     now,
   });

@@ -97,6 +97,20 @@ function isTruthy(value: unknown, otherwise: boolean): boolean {
   return falsy.has(word) ? false : otherwise;
 }
 
+/** What limits and streams are read from. */
+const demandNames = [...limitNames, ...choiceNames, 'stream', 'include_usage', 'unreadable'] as const;
+
+/** A body in the few words that readDemand reads of it, as Envoy's metadata would hold them; never its prompt. */
+export function demandMetadata(body: Uint8Array): Readonly<Record<string, string | number | boolean>> {
+  const words = wordsOf(body);
+  const found = demandNames.flatMap((name) => {
+    const value = words.get(name) ?? undefined;
+    if (value === undefined) return [];
+    return [[name, typeof value === 'object' ? 'no scalar' : (value as string | number | boolean)] as const];
+  });
+  return Object.fromEntries(found);
+}
+
 const noWords: Words = new Map();
 const unreadable: Words = new Map([['unreadable', true]]);
 

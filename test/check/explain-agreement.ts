@@ -6,6 +6,7 @@ import { readExplainQuestion } from '../../src/check/explain-question.ts';
 import type { Explain } from '../../src/check/explain.ts';
 import type { Explanation } from '../../src/check/explanation.ts';
 import type { Outcome } from '../../src/check/outcome.ts';
+import { demandMetadata } from '../../src/settle/demand.ts';
 import { checkInput } from '../support/check-input.ts';
 
 /** A request as it is generated: by whom, and for what. */
@@ -13,6 +14,8 @@ export interface Asked {
   readonly token: string | undefined;
   readonly method: string;
   readonly path: string;
+  /** Absent: an empty one. */
+  readonly body?: string;
 }
 
 export function arbitraryRequest(tokens: readonly string[], models: readonly string[]): fc.Arbitrary<Asked> {
@@ -44,15 +47,40 @@ export function arbitraryRequest(tokens: readonly string[], models: readonly str
   return fc.record({ token, method: fc.constantFrom('POST', 'GET', 'OPTIONS'), path });
 }
 
+/** Bodies of a few hundred tokens, most with a limit; some that a model server alone could make sense of. */
+export const arbitraryBody: fc.Arbitrary<string> = fc.oneof(
+  fc
+    .record(
+      {
+        max_tokens: fc.oneof(fc.integer({ min: 1, max: 900 }), fc.constantFrom(null, '300', -1, 2.5)),
+        max_completion_tokens: fc.oneof(fc.integer({ min: 1, max: 900 }), fc.constantFrom({}, 'many')),
+        n: fc.constantFrom(1, 2, 3),
+        stream: fc.constantFrom(true, false, 'on', []),
+        stream_options: fc.constantFrom({ include_usage: true }, { include_usage: false }, null),
+        prompt: fc.string({ maxLength: 1_200, minLength: 1 }),
+      },
+      { requiredKeys: [] },
+    )
+    .map((body) => JSON.stringify(body)),
+  fc.constantFrom('', '{', '[]', 'null', '"x"'),
+);
+
 /**
  * Explains a request, then has it checked: the two must agree in everything that a client or a log can tell, and the
  * windows stood as they did when nobody had asked. Resolves to the outcome.
  */
 export async function expectAgreement(
   { check, explain }: { readonly check: Check; readonly explain: Explain },
-  { token, method, path }: Asked,
+  { token, method, path, body = '' }: Asked,
 ): Promise<Outcome> {
-  const question = readExplainQuestion({ ...(token !== undefined && { token }), method, path });
+  const bytes = Buffer.from(body);
+  const question = readExplainQuestion({
+    ...(token !== undefined && { token }),
+    method,
+    path,
+    metadata: demandMetadata(bytes),
+    bodyBytes: bytes.length,
+  });
   if (typeof question === 'string') throw new Error(question);
   const explanation = await explain(question);
   const outcome = await check(
@@ -61,12 +89,14 @@ export async function expectAgreement(
       method,
       path,
       source: '10.0.0.1',
+      body: bytes,
+      bodyBytes: bytes.length,
       headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
     }),
   );
   expect(gist(explanation)).toEqual(gistOf(outcome));
-  expect(explanation.windows.map(({ scope, remaining }) => ({ scope, remaining }))).toEqual(
-    remainingBefore(outcome),
+  expect(remainingAfter(explanation)).toEqual(
+    (outcome.windows ?? []).map(({ window: { scope, unit }, remaining }) => ({ scope, unit, remaining })),
   );
   expect(JSON.stringify(explanation)).not.toContain(token ?? 'eyJ');
   return outcome;
@@ -85,10 +115,11 @@ function gistOf(outcome: Outcome) {
   return { verdict: 'denied', status: denialStatus[reason].http, reason, message: detail, ...known };
 }
 
-/** One unit more where the request was charged. */
-function remainingBefore(outcome: Outcome) {
-  return (outcome.windows ?? []).map(({ window, remaining }) => ({
-    scope: window.scope,
-    remaining: outcome.denied ? remaining : remaining + 1,
+/** What it needs less where the request is charged. */
+function remainingAfter({ windows, verdict }: Explanation) {
+  return windows.map(({ scope, unit, remaining = 0, needed = 0 }) => ({
+    scope,
+    unit,
+    remaining: verdict === 'allowed' ? remaining - needed : remaining,
   }));
 }

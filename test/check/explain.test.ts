@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { readExplainQuestion } from '../../src/check/explain-question.ts';
 import { checkInput } from '../support/check-input.ts';
-import { arbitraryRequest, expectAgreement } from './explain-agreement.ts';
+import { arbitraryBody, arbitraryRequest, expectAgreement } from './explain-agreement.ts';
 import { createAuthorizer, createFuzzCluster, everyModel, faultyModel } from './fuzz-world.ts';
 
 const door = {
@@ -22,6 +22,26 @@ function asked(body: unknown) {
   return question;
 }
 
+const tokenPolicy = `
+- {name: free, groups: [free-users], limits: {tokens: [{limit: 3000, window: 1h}]}}
+- name: tiny
+  level: 1
+  groups: [tiny-users]
+  streamWithoutUsage: deny
+  limits: {requests: [{limit: 50, window: 1h}], outputTokens: [{limit: 20000, window: 1h}]}
+- name: premium
+  level: 2
+  groups: [premium-users]
+  reserve: {maxTokens: 200}
+  limits:
+    requests: unlimited
+    tokens: [{limit: 100000, window: 1h}]
+    inputTokens: [{limit: 12000, window: 1h}]
+    models: {llm/qwen-*: {weight: 3}}
+`;
+
+const chat = '/llm/llama/v1/chat/completions';
+
 describe('an explanation', () => {
   // A thousand, in front of an API server: test/programs/explain.test.ts.
   it('says what Check then does, for 200 generated requests', async () => {
@@ -35,6 +55,50 @@ describe('an explanation', () => {
       { numRuns: 200, seed: 11, endOnFailure: true },
     );
     expect(reasons.size).toBeGreaterThan(10);
+  });
+
+  it('says what Check then does to bodies on budgets of tokens, for 200 generated requests', async () => {
+    const authorizer = createAuthorizer(cluster, door, { policyText: tokenPolicy });
+    const reasons = new Set<string>();
+    await fc.assert(
+      fc.asyncProperty(
+        arbitraryRequest(tokens.slice(0, 3), ['llm/llama', 'llm/qwen-large']),
+        arbitraryBody,
+        async (request, body) => {
+          const outcome = await expectAgreement(authorizer, { ...request, body });
+          reasons.add(outcome.denied ? outcome.reason : `${outcome.kind} ${outcome.tier}`);
+        },
+      ),
+      { numRuns: 200, seed: 3, endOnFailure: true },
+    );
+    for (const kind of ['tokens_exceeded', 'usage_required', 'model premium', 'model free', 'model tiny']) {
+      expect(reasons).toContain(kind);
+    }
+  });
+
+  it('takes a body that nothing is said of as empty, and says what it took to be reserved', async () => {
+    const { explain } = createAuthorizer(cluster, door, { policyText: tokenPolicy });
+    const { verdict, stages, windows } = await explain(asked({ token: tokens[1], path: chat }));
+    expect(verdict).toBe('allowed');
+    expect(windows).toMatchObject([{ unit: 'tokens', remaining: 3_000, needed: 1_000 }]);
+    expect(stages.at(-1)?.says).toContain(
+      'It reserves 1000 tokens: 0 for the prompt (a quarter of the bytes of its body), 1000 for the answer (reserve.maxTokens of the tier).',
+    );
+  });
+
+  it('says how many tokens to ask for at most, where fewer would fit', async () => {
+    const { explain, check } = createAuthorizer(cluster, door, { policyText: tokenPolicy });
+    const headers = { authorization: `Bearer ${tokens[1]}` };
+    const body = Buffer.from('{"max_tokens": 1424}');
+    await check(checkInput({ id: '', headers, body, bodyBytes: 0 }));
+    const ask = (most: number) =>
+      explain(asked({ token: tokens[1], path: chat, metadata: { max_tokens: most, n: 3 }, bodyBytes: 400 }));
+    const { reason, windows, stages } = await ask(1_000);
+    expect(reason).toBe('tokens_exceeded');
+    expect(windows).toMatchObject([{ remaining: 1_576, needed: 3_100, exceeded: true }]);
+    expect(stages.at(-1)?.change).toMatch(/^Ask for at most 492 \(max_tokens\)/);
+    expect(await ask(492)).toMatchObject({ verdict: 'allowed' });
+    expect(await ask(493)).toMatchObject({ verdict: 'denied' });
   });
 
   it('is of every stage, in their order, with where the answer came from', async () => {
@@ -126,6 +190,7 @@ describe('a question', () => {
     [{ path: '/x', headers: { a: 1 } }, 'headers.a must be'],
     [{ path: '/x', context: 'x' }, 'context must be'],
     [{ path: '/x', metadata: { a: [] } }, 'metadata.a must be'],
+    [{ path: '/x', bodyBytes: '7' }, 'bodyBytes must be'],
   ])('is refused in words that repeat no value: %j', (body, words) => {
     const read = readExplainQuestion(body);
     expect(read).toContain(words);

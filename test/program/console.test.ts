@@ -81,6 +81,45 @@ describe('the console of a sandbox', () => {
     expect(out).toContain('model_forbidden');
   });
 
+  describe('is asked by the command', () => {
+    const bob = ['--user', 'bob@example.com', '/llm/llama/v1/chat/completions'];
+    const explain = (...args: readonly string[]) => runProgram(['explain', ...bob, ...args]);
+    const urlOf = (part: string) =>
+      new RegExp(`^ {2}${part} +(?:http://)?(\\S+)`, 'm').exec(sandbox.out())?.[1] ?? '';
+
+    it('about what a body asks for', async () => {
+      const there = ['--authorizer', url, '--token-file', tokenFile];
+      const file = join(folder, 'body.json');
+      writeFileSync(file, JSON.stringify({ model: 'llama', prompt: 'a'.repeat(400), max_tokens: 50 }));
+      const [little, much, read] = await Promise.all([
+        explain(...there, '--max-tokens', '10'),
+        explain(...there, '--max-tokens', '10001'),
+        explain(...there, '--body', file),
+      ]);
+      expect(little).toMatchObject({ code: 0, err: '' });
+      expect(much).toMatchObject({ code: 1, err: '' });
+      expect(much.out).toContain('Ask for at most 10000 (max_tokens)');
+      expect(much.out).toContain('10000 of 10000 tokens in 2m left, too few for the 10001 that it takes');
+      expect(read.out).toMatch(/It reserves 1\d\d tokens: 1\d\d for the prompt .*, 50 for the answer/);
+      expect(await explain(...there, '--body', file, '--max-tokens', '1')).toMatchObject({ code: 64 });
+      expect(await explain(...there, '--body', join(folder, 'none'))).toMatchObject({ code: 64 });
+    });
+
+    it('and says what is no denial by another code than that of one', async () => {
+      const alice = join(folder, 'alice');
+      writeFileSync(alice, 'sandbox-alice', { mode: 0o600 });
+      expect(await explain('--authorizer', url, '--token-file', alice)).toMatchObject({ code: 77 });
+      for (const part of ['gateway', 'authorizer']) {
+        const door = await explain('--authorizer', `http://${urlOf(part)}`, '--token-file', tokenFile);
+        expect([part, door]).toMatchObject([part, { code: 69 }]);
+        expect(door.err).toContain('not the console of an authorizer');
+      }
+      const bare = await explain('--authorizer', url, '--kubeconfig', join(folder, 'none'));
+      expect(bare).toMatchObject({ code: 78 });
+      expect(bare.err).toContain('--token-file FILE, --kubeconfig FILE');
+    });
+  });
+
   it('simulates beside what it answers, and refuses what takes too much', async () => {
     const policy = '- {name: free, groups: [a], limits: {requests: [{limit: 5, window: 2m}]}}';
     const headers = await session();

@@ -69,6 +69,9 @@ export function createExplain() {
     })
   );
   const headers = /** @type {HTMLTextAreaElement} */ (h('textarea', { rows: 2, spellcheck: 'false' }));
+  const maxTokens = /** @type {HTMLInputElement} */ (
+    h('input', { type: 'number', min: '1', step: '1', autocomplete: 'off' })
+  );
   const button = /** @type {HTMLButtonElement} */ (
     h('button', { type: 'submit', class: 'primary' }, 'Explain')
   );
@@ -120,6 +123,12 @@ export function createExplain() {
       { class: 'row' },
       field({ id: 'explain-method', label: 'Method', input: method }),
       field({ id: 'explain-path', label: 'Path', input: path }),
+      field({
+        id: 'explain-max-tokens',
+        label: 'max_tokens',
+        input: maxTokens,
+        help: 'Where tokens are limited. The prompt counts as empty.',
+      }),
     ),
     h(
       'details',
@@ -141,6 +150,7 @@ export function createExplain() {
         method: method.value,
         path: path.value,
         headers: headersOf(headers.value),
+        ...(maxTokens.value !== '' && { metadata: { max_tokens: Number(maxTokens.value) } }),
       });
       show(answer, ...wordsOf(explanation));
     } catch (error) {
@@ -241,7 +251,7 @@ function wordsOf({ verdict, status, reason, message, subject, tier, model, retry
 
 /** @param {any} window */
 function windowItem(window) {
-  const { limit, remaining, scope, exceeded, line, resetAfterMs } = window;
+  const { limit, remaining, scope, exceeded, needed, line, resetAfterMs } = window;
   const used = remaining === undefined ? undefined : limit - remaining;
   return h(
     'li',
@@ -252,7 +262,7 @@ function windowItem(window) {
       { class: 'used-words' },
       used === undefined ? limitWords(window) : `${count(used)} of ${limitWords(window)}`,
     ),
-    exceeded === true && badge('no room', 'bad'),
+    exceeded === true && badge(remaining === 0 ? 'full' : `no room for ${count(needed)}`, 'bad'),
     h(
       'span',
       { class: 'none' },
