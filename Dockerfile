@@ -18,5 +18,6 @@ COPY protos protos
 COPY package.json LICENSE ./
 # A number, so that Kubernetes' runAsNonRoot can tell; it owns no file, and needs none.
 USER 65532:65532
-EXPOSE 9090 9091 8080 8081 8082
+# Authorizer: gRPC, ops, HTTP, console. Issuer: API, ops. Registrar: ops.
+EXPOSE 9090 9091 9092 9093 8080 8081 8082
 ENTRYPOINT ["node", "dist/main.js"]
