@@ -6,18 +6,26 @@ interface Command {
   readonly summary: string;
   /** What `--help` says after the name; absent where the program has more to say. */
   readonly options?: string;
+  /** What the options are, and what holds without them; a line each. */
+  readonly details?: readonly string[];
   /** Loaded when it is called: a command pays for no other command's libraries. */
   readonly load: () => Promise<Program>;
 }
 
+const serverDetails = [
+  '--config FILE  the process file (docs/configuration.md); default that of the environment variable CONFIG_FILE',
+];
+
 const commands: Readonly<Record<string, Command>> = {
   authorizer: {
     options: '[--config FILE]',
+    details: serverDetails,
     summary: 'answers Envoy: ext_authz v3 over gRPC',
     load: async () => (await import('./programs/authorizer.ts')).authorizer,
   },
   issuer: {
     options: '[--config FILE]',
+    details: serverDetails,
     summary: 'the token API: mint, list and revoke access tokens',
     load: async () => (await import('./programs/issuer.ts')).issuer,
   },
@@ -32,6 +40,14 @@ const commands: Readonly<Record<string, Command>> = {
   sandbox: {
     options:
       '[--gateway-port PORT] [--grpc-port PORT] [--http-port PORT] [--console-port PORT] [--no-envoy] [--policy FILE]',
+    details: [
+      '--gateway-port PORT  the gateway; default 8000. A port of 0 takes a free one, here and below',
+      '--grpc-port PORT     the authorizer, ext_authz v3; default 9090',
+      '--http-port PORT     the same over HTTP; default 9092',
+      '--console-port PORT  the console; default 8001',
+      '--policy FILE        a policy document, followed while it runs; default one with the tiers free, premium, enterprise',
+      '--no-envoy           the built-in gateway, even if there is an Envoy on the PATH',
+    ],
     summary: 'all of it on one machine, with lines to paste',
     load: async () => (await import('./programs/sandbox.ts')).sandbox,
   },
@@ -68,7 +84,8 @@ const commands: Readonly<Record<string, Command>> = {
 function usage(): string {
   const width = Math.max(...Object.keys(commands).map((name) => name.length));
   const lines = Object.entries(commands).map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`);
-  return ['usage: tiergate <command> [options]', '', ...lines].join('\n');
+  const more = '`tiergate COMMAND --help` says more of each; `tiergate --version` which one this is.';
+  return ['usage: tiergate <command> [options]', '', ...lines, '', more].join('\n');
 }
 
 const io: ProgramIo = {
@@ -97,7 +114,8 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     return exitCode.usage;
   }
   if (command.options !== undefined && args.some((arg) => arg === '--help' || arg === '-h')) {
-    io.out(`usage: tiergate ${name} ${command.options}\n\n${command.summary}`);
+    const details = command.details?.map((line) => `  ${line}`) ?? [];
+    io.out([`usage: tiergate ${name} ${command.options}`, '', command.summary, '', ...details].join('\n'));
     return exitCode.done;
   }
   const program = await command.load();

@@ -1,4 +1,5 @@
 import { parseDuration } from '../duration.ts';
+import type { Policy } from '../policy/policy.ts';
 import type { LoggedDecision } from './simulate.ts';
 
 /** Requests that somebody imagines: so many users of a tier, each at such a rate, for so long. */
@@ -41,6 +42,14 @@ export function parseLoad(text: string): Load {
     durationMs: parseDuration(value('for', '1h')),
     model: value('model', 'llm/any'),
   };
+}
+
+/** In words, that a load is of a tier which the document does not have. */
+export function strangeTier(loads: readonly Load[], { tiers }: Pick<Policy, 'tiers'>): string | undefined {
+  const names = tiers.map(({ name }) => name);
+  const strange = loads.find(({ tier }) => !names.includes(tier));
+  if (strange === undefined) return undefined;
+  return `${strange.tier} is no tier of the document, which has ${names.join(', ')}`;
 }
 
 /**

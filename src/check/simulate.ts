@@ -258,7 +258,7 @@ function notesOf(
   const notes: string[] = [];
   if (late > 0) {
     notes.push(
-      `${late} lines are out of order and count as of the newest before them: sort the log by time.`,
+      `${late === 1 ? '1 line is out of order and counts' : `${late} lines are out of order and count`} as of the newest before them: sort the log by time.`,
     );
   }
   for (const name of withoutTier) {

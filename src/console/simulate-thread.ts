@@ -1,7 +1,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import { type Load, loadDecisions, parseLoad } from '../check/load.ts';
+import { type Load, loadDecisions, parseLoad, strangeTier } from '../check/load.ts';
 import { createSimulation, type RunningSimulation } from '../check/simulate.ts';
 import type { PolicyOptions } from '../policy/create-policy.ts';
+import type { Policy } from '../policy/policy.ts';
 import { parsePolicyFile } from '../policy/parse-policy.ts';
 import { readDecisionLog } from '../process/decision-log-reader.ts';
 import { notFields, parseFields } from './request-body.ts';
@@ -41,7 +42,7 @@ async function simulate(
     return { refused: `The document is not valid: ${mistakes.join('; ')}` };
   }
   const simulation = createSimulation({ policy: parsed.policy });
-  const refused = 'load' in requests ? addLoads(simulation, requests.load) : undefined;
+  const refused = 'load' in requests ? addLoads(simulation, requests.load, parsed.policy) : undefined;
   if (refused !== undefined) return { refused };
   if ('log' in requests) await readDecisionLog(chunksOf(requests.log), simulation.add);
   const result = simulation.result();
@@ -49,7 +50,7 @@ async function simulate(
 }
 
 /** In words what is wrong with them, if anything is. */
-function addLoads(simulation: RunningSimulation, text: string): string | undefined {
+function addLoads(simulation: RunningSimulation, text: string, policy: Policy): string | undefined {
   let loads: readonly Load[];
   try {
     const lines = text.split('\n').filter((line) => line.trim() !== '');
@@ -58,6 +59,8 @@ function addLoads(simulation: RunningSimulation, text: string): string | undefin
     if (error instanceof RangeError) return `${error.message}.`;
     throw error;
   }
+  const strange = strangeTier(loads, policy);
+  if (strange !== undefined) return `${strange}.`;
   const requests = loads.reduce(
     (sum, { users, ratePerMs, durationMs }) => sum + users * ratePerMs * durationMs,
     0,

@@ -176,9 +176,6 @@ export function capacityOf(
 
 const units: readonly WindowUnit[] = ['requests', 'tokens', 'inputTokens', 'outputTokens'];
 
-/** An entry reaches the counters later than the slots of a shorter window leave it. */
-const shortestTokenWindowMs = 10_000;
-
 function windowsOf(
   document: WindowsDocument,
   { path, scope, title, isShadow, findings }: Place & { readonly scope: string },
@@ -196,9 +193,6 @@ function windowsOf(
       const length = formatDuration(window.windowMs);
       const same = windows.findIndex((other) => other.windowMs === window.windowMs);
       if (same < index) report(here, `${length} stands twice`);
-      if (unit !== 'requests' && window.windowMs < shortestTokenWindowMs) {
-        report(here, `${length} is too short: windows of tokens last from 10s`);
-      }
       const wider = windows.find(
         (other) => other.windowMs > window.windowMs && isReachedFirst(other, window),
       );

@@ -31,23 +31,29 @@ function duration(minMs: number, maxMs: number, bounds: string) {
 
 const mode = z.enum(['enforce', 'shadow']);
 
-const windowLimit = z.strictObject({
-  limit: z
-    .int({ error: 'must be a whole number' })
-    .min(1, { error: 'must be at least 1' })
-    .max(1_000_000_000, { error: 'must be at most 1000000000' }),
-  window: duration(second, 366 * day, 'a window lasts from 1s to 366d'),
-  mode: mode.optional(),
-});
+/** Units of a window; an entry of tokens reaches the counters later than the slots of a shorter window leave it. */
+function windowsFrom(minMs: number, bounds: string) {
+  return z.array(
+    z.strictObject({
+      limit: z
+        .int({ error: 'must be a whole number' })
+        .min(1, { error: 'must be at least 1' })
+        .max(1_000_000_000, { error: 'must be at most 1000000000' }),
+      window: duration(minMs, 366 * day, bounds),
+      mode: mode.optional(),
+    }),
+  );
+}
 
-const windows = z.array(windowLimit);
+const windows = windowsFrom(second, 'a window lasts from 1s to 366d');
+const tokenWindows = windowsFrom(10 * second, 'a window of tokens lasts from 10s to 366d');
 
 /** What a request, a model or a team may be limited by. */
 const windowsByUnit = {
   requests: windows.optional(),
-  tokens: windows.optional(),
-  inputTokens: windows.optional(),
-  outputTokens: windows.optional(),
+  tokens: tokenWindows.optional(),
+  inputTokens: tokenWindows.optional(),
+  outputTokens: tokenWindows.optional(),
   concurrency: z.unknown().optional(),
 };
 

@@ -184,7 +184,9 @@ async function connect(config: Config): Promise<Connection> {
   } catch (error) {
     if (isDependencyError(error)) throw error;
     const message = error instanceof Error ? error.message : String(error);
-    throw new ConfigMistakes('kubeconfig', [{ path: '', message }]);
+    throw new ConfigMistakes('kubeconfig', [
+      { path: '', message: `${message}; that of KUBECONFIG, or of a process file (--config FILE)` },
+    ]);
   }
 }
 

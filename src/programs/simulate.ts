@@ -1,6 +1,6 @@
 import { createReadStream, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { type Load, loadDecisions, parseLoad } from '../check/load.ts';
+import { type Load, loadDecisions, parseLoad, strangeTier } from '../check/load.ts';
 import { createSimulation, type RunningSimulation } from '../check/simulate.ts';
 import { simulationChart } from '../check/simulation-chart.ts';
 import { loadConfig, parseConfig } from '../process/config.ts';
@@ -68,8 +68,14 @@ export const simulate: Program = async (args, io) => {
         ? parseConfig('limits: {store: memory}', { file: 'defaults', folder: '.' })
         : loadConfig(values.config);
     const groups = values.users === undefined ? undefined : readUsersFile(values.users);
+    const policy = readPolicyDocument(policyFile, config);
+    const strange = strangeTier(loads, policy);
+    if (strange !== undefined) {
+      io.err(`--load: ${strange}`);
+      return exitCode.usage;
+    }
     const simulation = createSimulation({
-      policy: readPolicyDocument(policyFile, config),
+      policy,
       ...(groups !== undefined && { groupsOf: (user) => groups.get(user) }),
     });
     return await run(simulation, { values, loads, io });
@@ -124,7 +130,7 @@ async function readLog(
     const { unreadable, firstUnreadable } = reading;
     if (unreadable > 0) {
       io.err(
-        `note: ${unreadable} lines are no log lines and were passed over: line ${firstUnreadable.join(', ')}${unreadable > firstUnreadable.length ? ', …' : ''}`,
+        `note: ${unreadable === 1 ? '1 line is no log line and was' : `${unreadable} lines are no log lines and were`} passed over: line ${firstUnreadable.join(', ')}${unreadable > firstUnreadable.length ? ', …' : ''}`,
       );
     }
     return reading;

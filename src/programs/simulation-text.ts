@@ -5,12 +5,16 @@ import { formatDuration } from '../duration.ts';
 const mostLines = 10;
 const barWidth = 40;
 
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
 /** A simulation for a terminal, a line each. */
 export function simulationLines(simulation: Simulation): readonly string[] {
   const { decisions, from, to, total, unaffected, byTier, byUser, byModel, deniedBy, users } = simulation;
   const others = Object.entries(unaffected);
   return [
-    `${decisions} decisions from ${from} to ${to}, ${total.requests} requests of ${users} users that a limit decides`,
+    `${counted(decisions, 'decision')} from ${from} to ${to}, ${counted(total.requests, 'request')} of ${counted(users, 'user')} that a limit decides`,
     '',
     tallyHead,
     tallyLine('all', total),

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { loadDecisions, parseLoad } from '../../src/check/load.ts';
+import type { Policy } from '../../src/policy/policy.ts';
+import { loadDecisions, parseLoad, strangeTier } from '../../src/check/load.ts';
 
 describe('a described load', () => {
   it('is so many requests of so many users, in the order of time, the same each time', () => {
@@ -29,5 +30,12 @@ describe('a described load', () => {
     ['tier=free rate=1/1m color=red', 'color is not known'],
   ])('is refused in words: %s', (text, words) => {
     expect(() => parseLoad(text)).toThrow(words);
+  });
+
+  it('is of a tier of the document, or said not to be', () => {
+    const tiers = ['free', 'premium'].map((name) => ({ name })) as unknown as Policy['tiers'];
+    const loads = [parseLoad('tier=free rate=1/1m'), parseLoad('tier=gold rate=1/1m')];
+    expect(strangeTier(loads.slice(0, 1), { tiers })).toBeUndefined();
+    expect(strangeTier(loads, { tiers })).toBe('gold is no tier of the document, which has free, premium');
   });
 });

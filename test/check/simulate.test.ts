@@ -123,7 +123,7 @@ describe('a simulation', () => {
 
   it('says what it can not tell: late lines, tiers that are gone', () => {
     const { notes, byTier } = simulated(five, [passed(100_000), passed(0, { tier: 'gold' })]);
-    expect(notes.join()).toContain('1 lines are out of order');
+    expect(notes.join()).toContain('1 line is out of order');
     expect(notes.join()).toContain('Tier gold');
     expect(byTier).toMatchObject([{ name: 'free', requests: 2 }]);
   });

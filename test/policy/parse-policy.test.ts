@@ -168,9 +168,10 @@ describe('a policy document', () => {
       expect(tiers[0]?.models[0]?.windows).toEqual([{ ...window, scope: 'a/b' }]);
       expect(tiers[0]?.shared?.windows).toEqual([{ ...window, scope: 'team' }]);
       expect(capacity[0]?.windows).toEqual([{ ...window, scope: 'capacity' }]);
-      const short = mistakes(`[{name: a, limits: {${unit}: [{limit: 5000, window: 9s}]}}]`);
+      const short = mistakes(`[{name: a, level: high, limits: {${unit}: [{limit: 5000, window: 9s}]}}]`);
       expect(short).toEqual([
-        `1 tiers[0].limits.${unit}[0].window: 9s is too short: windows of tokens last from 10s`,
+        '1 tiers[0].level: must be a whole number',
+        `1 tiers[0].limits.${unit}[0].window: 9s is out of bounds: a window of tokens lasts from 10s to 366d`,
       ]);
     },
   );

@@ -193,12 +193,13 @@ kubernetes: {kubeconfig: kubeconfig-good}
   it('says in one line that there is no cluster', async () => {
     const { code, out, err } = await spied(['deny', 'list']);
     expect({ code, out }).toEqual({ code: 78, out: '' });
-    expect(err).toMatch(/^kubeconfig: .*there is no kubeconfig.*\n$/);
+    expect(err).toMatch(/^kubeconfig: .*there is no kubeconfig.*--config FILE.*\n$/);
   });
 
   it('tells the flags of a command', async () => {
     const { code, out } = await runProgram(['sandbox', '--help']);
     expect(code).toBe(0);
+    expect(out).toContain('--console-port PORT  the console; default 8001');
     for (const flag of [
       '--gateway-port',
       '--grpc-port',
