@@ -47,6 +47,7 @@ const commands: Readonly<Record<string, Command>> = {
       '--console-port PORT  the console; default 8001',
       '--policy FILE        a policy document, followed while it runs; default one with the tiers free, premium, enterprise',
       '--no-envoy           the built-in gateway, even if there is an Envoy on the PATH',
+      '`tiergate deny` does not reach it: its embedded Kubernetes API is no cluster of a kubeconfig.',
     ],
     summary: 'all of it on one machine, with lines to paste',
     load: async () => (await import('./programs/sandbox.ts')).sandbox,

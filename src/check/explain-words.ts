@@ -114,17 +114,19 @@ const full: Change = ({ windows = [], retryAfterMs }, { tier, subject }, { polic
   return `${fewer}${wait}; or a higher limit than ${limit}${where}${boost}.`;
 };
 
+const tokenApi = 'POST /v1/tokens of the token API (/maas-api/v1/tokens at most gateways)';
+
 const changes: Partial<Readonly<Record<DenialReason, Change>>> = {
   credential_missing: () => 'Send `Authorization: Bearer` with an access token: `tiergate token` prints one.',
   credential_malformed: () => 'Send exactly one access token: `tiergate token` prints one.',
-  token_expired: () => 'A new access token: POST /v1/tokens.',
-  token_rejected: () => 'An access token of this cluster: POST /v1/tokens.',
+  token_expired: () => `A new access token: ${tokenApi}.`,
+  token_rejected: () => `An access token of this cluster: ${tokenApi}.`,
   token_revoked: ({ cause }) =>
     cause === undefined
-      ? 'A new access token: POST /v1/tokens. What was revoked stays so.'
+      ? `A new access token: ${tokenApi}. What was revoked stays so.`
       : 'The end of that entry, or `tiergate deny lift`.',
   wrong_audience: (_denial, _outcome, { audience }) =>
-    `A token for the audience ${audience}: exchange a token of the cluster at POST /v1/tokens.`,
+    `A token for the audience ${audience}: exchange a token of the cluster at ${tokenApi}.`,
   no_tier: (_denial, _outcome, { policy }) => {
     const tiers = policy().tiers.map(
       ({ name, groups }) => `${name}${lineWords(lineOfTier(policy(), name))}: ${groups.join(', ')}`,

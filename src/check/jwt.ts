@@ -44,7 +44,7 @@ export function screenJwt(
     if (options.opaqueTokens) return undefined;
     return denied(
       'credential_malformed',
-      'The token is not an access token; a token of the cluster is exchanged for one at POST /v1/tokens.',
+      'The token is not an access token; a token of the cluster is exchanged for one at POST /v1/tokens of the token API (/maas-api/v1/tokens at most gateways).',
     );
   }
   if (claims.expiresAtMs !== undefined && claims.expiresAtMs + leewayMs < nowMs) {
@@ -53,7 +53,7 @@ export function screenJwt(
   if (!claims.audiences.includes(options.audience)) {
     return denied(
       'wrong_audience',
-      'The token is not meant for this gateway; a token of the cluster is exchanged for one that is at POST /v1/tokens.',
+      'The token is not meant for this gateway; a token of the cluster is exchanged for one that is at POST /v1/tokens of the token API (/maas-api/v1/tokens at most gateways).',
     );
   }
   const issuers = options.issuers();
