@@ -75,8 +75,9 @@ export interface ObjectWatch<Thing extends Kept> {
   readonly get: (uid: string) => Thing | undefined;
   readonly values: () => Iterable<Thing>;
   readonly state: () => WatchState;
-  /** Whether the phase is `up`, for those who ask often. */
+  /** Whether the phase is `up`, or `down`, for those who ask often. */
   readonly isUp: () => boolean;
+  readonly isDown: () => boolean;
   /** Resolves at the first answer: everything is listed and followed, or it is refused. Also when stopped before. */
   readonly settled: () => Promise<void>;
   readonly stop: () => void;
@@ -214,6 +215,7 @@ export function createObjectWatch<Thing extends Kept>(
     values: store.values,
     state,
     isUp: () => phase === 'up',
+    isDown: () => phase === 'down',
     settled: () => settled,
     stop: () => ending.abort(),
   };

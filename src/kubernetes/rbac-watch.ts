@@ -80,8 +80,10 @@ export function createRbacWatch(options: RbacWatchOptions): RbacWatch {
   }
 
   const watchByResource = new Map(rbacResources.map((resource) => [resource, follow(resource)]));
+  const watches = [...watchByResource.values()];
   return {
-    isDown: () => [...watchByResource.values()].some((watch) => watch.state().phase === 'down'),
+    // On every request's way.
+    isDown: () => watches.some((watch) => watch.isDown()),
     synced: async () => {
       await Promise.all([...watchByResource.values()].map((watch) => watch.settled()));
     },

@@ -73,6 +73,7 @@ export function createRelayedWatch<Thing extends Kept>(
     values: store.values,
     state: () => state,
     isUp: () => state.phase === 'up',
+    isDown: () => state.phase === 'down',
     settled: () => settled,
     stop() {
       stop();
