@@ -36,7 +36,7 @@ function normalised(text: string): string {
   return text
     .replaceAll(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '<time>')
     .replaceAll(/\b(?:\d+m)?\d+s\b/g, '<duration>')
-    .replaceAll(/(Wait, |whole again in )\d+m\b/g, '$1<duration>')
+    .replaceAll(/(Wait, |whole again in |old, for )\d+m\b/g, '$1<duration>')
     .replaceAll(/127\.0\.0\.1:\d+/g, '127.0.0.1:<port>')
     .trimEnd();
 }
