@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 import { describe, expect, it } from 'vitest';
 import { type ApiAnswer, at, textAt } from '../sandbox/api-caller.ts';
@@ -44,6 +45,22 @@ export function describeTokens(world: () => World): void {
     expect(at(status, 'authenticated')).toBeUndefined();
     expect(at(status, 'user')).toEqual({});
     expect(at(status, 'error')).toMatch(error);
+  }
+
+  /**
+   * A real server looks at what its own watch has told it, some milliseconds late on a busy machine, and repeats a yes
+   * for ten seconds: each look has a token of its own.
+   */
+  async function expectRefusedSoon(tokens: readonly string[], error: RegExp): Promise<void> {
+    for (const token of tokens.slice(0, -1)) {
+      const status = await review(token, [accessAudience]);
+      if (at(status, 'authenticated') === undefined) {
+        expectRefused(status, error);
+        return;
+      }
+      await sleep(200);
+    }
+    expectRefused(await review(tokens.at(-1) ?? '', [accessAudience]), error);
   }
 
   describe('TokenRequest', () => {
@@ -199,12 +216,12 @@ export function describeTokens(world: () => World): void {
     it('refuses the tokens of a ServiceAccount that is gone, made again or not', async () => {
       const { admin, make } = world();
       const { namespacePath, path } = await makeAccount();
-      // Two, since a real server repeats a yes for ten seconds: one for each look.
-      const [first, second] = [await mint(path), await mint(path)];
+      const tokens = [];
+      for (let count = 0; count < 6; count += 1) tokens.push(await mint(path));
       await admin('DELETE', path);
-      expectRefused(await review(first, [accessAudience]), /"alice" not found/);
+      await expectRefusedSoon(tokens.slice(0, 3), /"alice" not found/);
       await make(`${namespacePath}/serviceaccounts`, { metadata: { name: 'alice' } });
-      expectRefused(await review(second, [accessAudience]), /does not match claim/);
+      await expectRefusedSoon(tokens.slice(3), /does not match claim/);
     });
 
     it('refuses the tokens of a Secret that is gone, made again or not', async () => {
@@ -212,12 +229,13 @@ export function describeTokens(world: () => World): void {
       const { namespacePath, path } = await makeAccount();
       await make(`${namespacePath}/secrets`, { metadata: { name: 'tgt-1' } });
       const boundObjectRef = { apiVersion: 'v1', kind: 'Secret', name: 'tgt-1' };
-      const [first, second] = [await mint(path, { boundObjectRef }), await mint(path, { boundObjectRef })];
+      const tokens = [];
+      for (let count = 0; count < 6; count += 1) tokens.push(await mint(path, { boundObjectRef }));
       const free = await mint(path);
       await admin('DELETE', `${namespacePath}/secrets/tgt-1`);
-      expectRefused(await review(first, [accessAudience]), /has been invalidated/);
+      await expectRefusedSoon(tokens.slice(0, 3), /has been invalidated/);
       await make(`${namespacePath}/secrets`, { metadata: { name: 'tgt-1' } });
-      expectRefused(await review(second, [accessAudience]), /does not match/);
+      await expectRefusedSoon(tokens.slice(3), /does not match/);
       expect(await review(free, [accessAudience])).toMatchObject({ authenticated: true });
     });
 

@@ -82,6 +82,8 @@ describe.each([{ failureModeAllow: false }, { failureModeAllow: true }])(
           expect(performance.now() - backAtMs).toBeLessThan(1_500);
           // Before the outage one; of what passed during it, Redis was told where it was counted.
           const used = 1 + (policy === 'local' ? passed : 0);
+          // It is told four times a second.
+          await sleep(1_000);
           expect(remaining(await chat(gateway.port, token))).toBe(String(20 - used - 1));
         },
       );
