@@ -163,14 +163,20 @@ describe.each([{ failureModeAllow: false }, { failureModeAllow: true }])(
       const retrying = await installation.startGateway(between, {
         failureModeAllow,
         retry: { attempts: 2, on: 'unavailable,cancelled,reset,internal' },
+        timeoutMs: 10_000,
       });
+      const charged = async () => {
+        const text = await (await fetch(`${authorizer.opsUrl}/metrics`)).text();
+        return text.split('\n').find((line) => /^tiergate_checks_total\{.*result="allowed"/u.test(line));
+      };
       const remaining = async () =>
         Number((await chat(retrying.port, token)).headers['x-ratelimit-remaining-requests']);
       expect(await remaining()).toBe(19);
       // The first try is charged; its answer is lost with the connection, so that Envoy asks again.
-      await between.slow(600);
+      const before = await charged();
+      await between.slow(8_000);
       const retried = chat(retrying.port, token);
-      await sleep(200);
+      await expect.poll(charged, { interval: 20, timeout: 5_000 }).not.toBe(before);
       between.cut();
       await between.pass();
       expect((await retried).status).toBe(200);

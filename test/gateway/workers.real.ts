@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Envoy } from '../real/envoy.ts';
 import { type Authorizer, type Installation, startInstallation } from './installation.ts';
 import { accountsPath, issue } from './issued.ts';
-import { chat } from './send.ts';
+import { chat, outcome } from './send.ts';
 
 let installation: Installation;
 let authorizer: Authorizer;
@@ -42,8 +42,14 @@ async function metric(name: string): Promise<number> {
   return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0);
 }
 
-async function statuses(token: string): Promise<readonly number[]> {
-  return Promise.all(gateways.map(async ({ port }) => (await chat(port, token)).status));
+/** What each gateway answers; the reason too where it is a denial. */
+async function answers(token: string): Promise<readonly string[]> {
+  return Promise.all(
+    gateways.map(async ({ port }) => {
+      const { status, reason } = outcome(await chat(port, token));
+      return reason === undefined ? `${status}` : `${status} ${reason}`;
+    }),
+  );
 }
 
 /** By the worker that decided. */
@@ -68,6 +74,8 @@ function askSocket(socketPath: string): Promise<number> {
     asking.end();
   });
 }
+
+const revoked = ['401 token_revoked', '401 token_revoked'];
 
 function isAlive(pid: number): boolean {
   try {
@@ -94,7 +102,7 @@ describe('an authorizer of two workers', () => {
   it('tells Prometheus of both as one', async () => {
     const [before, { workers }] = [await metric('tiergate_checks_total'), await readyz()];
     const [{ token }] = await issue(installation, 'counted@example.com', { tier: 'premium' });
-    expect(await statuses(token)).toEqual([200, 200]);
+    expect(await answers(token)).toEqual(['200', '200']);
     expect(await metric('tiergate_checks_total')).toBe(before + 2);
     expect(await metric('tiergate_workers_ready')).toBe(2);
     expect(await metric('tiergate_ready')).toBe(1);
@@ -103,27 +111,27 @@ describe('an authorizer of two workers', () => {
 
   it('refuses with both whoever was deleted, though one process alone watches', async () => {
     const [{ token, account }] = await issue(installation, 'gone@example.com', { tier: 'premium' });
-    expect(await statuses(token)).toEqual([200, 200]);
+    expect(await answers(token)).toEqual(['200', '200']);
     await installation.kube.client().delete(`${accountsPath('premium')}/${account}`);
     // The API server goes on calling it authenticated for ten seconds.
-    await vi.waitFor(async () => expect(await statuses(token)).toEqual([401, 401]), 2_000);
+    await vi.waitFor(async () => expect(await answers(token)).toEqual(revoked), 2_000);
   });
 
   it('goes on with the other when one is killed, and the one that takes its place knows what is so', async () => {
     const [{ token, account }] = await issue(installation, 'killed@example.com', { tier: 'premium' });
-    expect(await statuses(token)).toEqual([200, 200]);
+    expect(await answers(token)).toEqual(['200', '200']);
     const [first] = (await readyz()).workers;
     process.kill(first?.pid ?? 0, 'SIGKILL');
     await vi.waitFor(async () => expect(await metric('tiergate_workers_ready')).toBe(1), 5_000);
     await installation.kube.client().delete(`${accountsPath('premium')}/${account}`);
     const [{ token: other }] = await issue(installation, 'other@example.com', { tier: 'premium' });
-    await vi.waitFor(async () => expect(await statuses(other)).toEqual([200, 200]), 5_000);
+    await vi.waitFor(async () => expect(await answers(other)).toEqual(['200', '200']), 5_000);
     await vi.waitFor(async () => expect(await metric('tiergate_workers_ready')).toBe(2), {
       timeout: 20_000,
       interval: 100,
     });
     expect((await readyz()).workers[0]?.pid).not.toBe(first?.pid);
-    expect(await statuses(token)).toEqual([401, 401]);
+    expect(await answers(token)).toEqual(revoked);
     expect(await metric('tiergate_worker_restarts_total')).toBe(1);
     expect(await authorizer.log()).toContain('"event":"worker_gone"');
   });
