@@ -31,6 +31,8 @@ interface Passed extends Kept {
 
 interface Followed {
   readonly watch: ObjectWatch<Passed>;
+  /** Whether it is known what there is, if only that there is nothing: some time before the watch is up. */
+  isListed: boolean;
   /** By listener: the numbers that it calls this watch by. */
   readonly numbers: Map<RelayListener, Set<number>>;
 }
@@ -57,7 +59,10 @@ export function createWatchRelay(options: WatchRelayOptions): WatchRelay {
       onChange: (change: ObjectChange<Passed>) => {
         if (change.type === 'set') tell({ type: 'set', object: change.object.object });
         else if (change.type === 'removed') tell({ type: 'removed', uid: change.object.uid });
-        else for (const news of piecesOf(watch)) tell(news);
+        else {
+          followed.isListed = true;
+          for (const news of piecesOf(watch)) tell(news);
+        }
       },
       onHeard() {
         if (now() - heardAtMs < heardEveryMs) return;
@@ -68,7 +73,8 @@ export function createWatchRelay(options: WatchRelayOptions): WatchRelay {
       ...(timings !== undefined && { timings }),
       now,
     });
-    return { watch, numbers };
+    const followed: Followed = { watch, numbers, isListed: false };
+    return followed;
   }
 
   function start(listener: RelayListener, number: number, place: CollectionPlace): void {
@@ -78,10 +84,10 @@ export function createWatchRelay(options: WatchRelayOptions): WatchRelay {
     if (known === undefined) followedByPlace.set(key, followed);
     const watches = followed.numbers.get(listener) ?? new Set();
     followed.numbers.set(listener, watches.add(number));
+    const tell = (news: WatchNews): void => listener.send({ watch: number, news });
+    if (followed.isListed) for (const news of piecesOf(followed.watch)) tell(news);
     const state = followed.watch.state();
-    if (state.phase === 'starting' && state.objects === 0) return;
-    for (const news of piecesOf(followed.watch)) listener.send({ watch: number, news });
-    listener.send({ watch: number, news: phaseNews(state) });
+    if (state.phase !== 'starting') tell(phaseNews(state));
   }
 
   function end(listener: RelayListener, isEnded: (number: number) => boolean): void {

@@ -47,7 +47,7 @@ async function answers(token: string): Promise<readonly string[]> {
   return Promise.all(
     gateways.map(async ({ port }) => {
       const { status, reason } = outcome(await chat(port, token));
-      return reason === undefined ? `${status}` : `${status} ${reason}`;
+      return [status, reason ?? []].flat().join(' ');
     }),
   );
 }

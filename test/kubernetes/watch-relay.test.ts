@@ -16,20 +16,25 @@ let client: KubernetesClient;
 let relay: WatchRelay;
 let streams: ServerResponse[];
 let onList: FaultAnswer;
+/** The watch itself is not open before. */
+let mayOpen: Promise<void>;
 let watches: ObjectWatch<KeptMetadata>[];
 
 beforeEach(async () => {
   streams = [];
   watches = [];
+  mayOpen = Promise.resolve();
   onList = list('10', ['ada', 'bob']);
   server = await startFaultServer((response, request) => {
     if (!request.path.includes('watch=true')) {
       onList(response, request);
       return;
     }
-    response.writeHead(200, { 'content-type': 'application/json' });
-    response.flushHeaders();
-    streams.push(response);
+    void mayOpen.then(() => {
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.flushHeaders();
+      streams.push(response);
+    });
   });
   client = createKubernetesClient({
     connection: createFixedConnection({ server: server.url }),
@@ -119,6 +124,21 @@ it('gives somebody who comes later what there is', async () => {
   await late.settled();
   expect(names(late)).toEqual(['ada', 'bob', 'eve']);
   expect(server.requests).toHaveLength(2);
+});
+
+it('tells somebody who comes between the list and the watch that there is nothing', async () => {
+  onList = list('10', []);
+  let open: () => void = () => undefined;
+  mayOpen = new Promise((resolve) => {
+    open = resolve;
+  });
+  const [early, late] = [vi.fn<() => void>(), vi.fn<() => void>()];
+  const first = follow(join(), early);
+  await vi.waitFor(() => expect(early).toHaveBeenCalledWith({ type: 'relisted' }));
+  const second = follow(join(), late);
+  open();
+  await Promise.all([first.settled(), second.settled()]);
+  expect(late).toHaveBeenCalledWith({ type: 'relisted' });
 });
 
 it('tells of a removal that only a new list shows', async () => {
