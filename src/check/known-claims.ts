@@ -1,5 +1,6 @@
 import type { Held } from './lease-account.ts';
 import type { Decision } from './limit.ts';
+import { createSpentIds } from './spent-ids.ts';
 
 /** What came of a claim that this process has seen. */
 export interface KnownClaim {
@@ -36,34 +37,44 @@ export interface KnownClaims {
  * over all the places that they have left.
  */
 export function createKnownClaims({ ttlMs, maxClaims }: KnownClaimsOptions): KnownClaims {
-  let younger = new Map<string, KnownClaim | Held>();
-  let older = new Map<string, KnownClaim | Held>();
+  const createGeneration = () => ({
+    claims: new Map<string, KnownClaim>(),
+    spent: createSpentIds<Held>(maxClaims),
+  });
+  let [younger, older] = [createGeneration(), createGeneration()];
   let beganAtMs = Number.NEGATIVE_INFINITY;
+
+  function forget(id: string): void {
+    younger.claims.delete(id);
+    older.claims.delete(id);
+  }
 
   return {
     find(subject, id) {
-      const found = younger.get(id) ?? older.get(id);
+      const claim = younger.claims.get(id) ?? older.claims.get(id);
       // By the same id for another subject: somebody else's.
-      if (found === undefined || found.subject !== subject) return undefined;
-      if ('isRepeated' in found) return found;
-      const claim = { subject, answer: undefined, held: found, isRepeated: false, isTakenBack: false };
-      younger.set(id, claim);
-      return claim;
+      if (claim !== undefined) return claim.subject === subject ? claim : undefined;
+      const held = younger.spent.find(id) ?? older.spent.find(id);
+      if (held === undefined || held.subject !== subject) return undefined;
+      const found = { subject, answer: undefined, held, isRepeated: false, isTakenBack: false };
+      younger.claims.set(id, found);
+      return found;
     },
     remember(subject, id, answer) {
       const claim = { subject, answer, held: undefined, isRepeated: false, isTakenBack: false };
-      younger.set(id, claim);
+      younger.claims.set(id, claim);
       return claim;
     },
-    rememberSpent: (held, id) => void younger.set(id, held),
-    forget(id) {
-      younger.delete(id);
-      older.delete(id);
+    rememberSpent(held, id) {
+      forget(id);
+      younger.spent.add(id, held);
     },
+    forget,
     tick(nowMs) {
-      if (younger.size < maxClaims && nowMs - beganAtMs < ttlMs) return;
-      older = younger;
-      younger = new Map();
+      if (younger.claims.size + younger.spent.size() < maxClaims && nowMs - beganAtMs < ttlMs) return;
+      older.claims.clear();
+      older.spent.clear();
+      [younger, older] = [older, younger];
       beganAtMs = nowMs;
     },
   };
