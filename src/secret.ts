@@ -9,24 +9,36 @@ export interface Secret {
 }
 
 const hidden = '[secret]';
-const hide = () => hidden;
 
-/** Shared by every secret, so that making one costs an object and a closure, nothing more. */
-const concealed = Object.freeze(
-  Object.defineProperties(
-    {},
-    {
-      toString: { value: hide },
-      toJSON: { value: hide },
-      [Symbol.toPrimitive]: { value: hide },
-      [inspect.custom]: { value: hide },
-    },
-  ),
-);
+/** A class for its private field, which neither a spread nor a logger nor `util.inspect` with all its options can read. */
+class ConcealedText implements Secret {
+  readonly #text: string;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  reveal(): string {
+    return this.#text;
+  }
+
+  toString(): string {
+    return hidden;
+  }
+
+  toJSON(): string {
+    return hidden;
+  }
+
+  [Symbol.toPrimitive](): string {
+    return hidden;
+  }
+
+  [inspect.custom](): string {
+    return hidden;
+  }
+}
 
 export function createSecret(text: string): Secret {
-  const secret = Object.create(concealed) as { reveal: () => string };
-  // Not enumerable: a spread, Object.entries or a structured logger finds nothing to copy.
-  Object.defineProperty(secret, 'reveal', { value: () => text });
-  return secret;
+  return new ConcealedText(text);
 }

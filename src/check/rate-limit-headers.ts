@@ -2,9 +2,6 @@ import type { WindowLimit, WindowUnit } from '../policy/policy.ts';
 import { type Header, quoted, wholeNumber, wholeSeconds } from './header.ts';
 import type { WindowState } from './limit.ts';
 
-/** What OpenAI's headers tell apart; input and output tokens are both tokens to its clients. */
-type Kind = 'requests' | 'tokens';
-
 /**
  * Windows → what a client is told of them, on success and on denial:
  * `RateLimit-Policy` and `RateLimit` with every window (draft-ietf-httpapi-ratelimit-headers), and
@@ -13,16 +10,31 @@ type Kind = 'requests' | 'tokens';
  * leave before usage is known.
  */
 export function rateLimitHeaders(windows: readonly WindowState[]): readonly Header[] {
-  const enforced = windows.filter(({ window }) => window.mode === 'enforce');
-  if (enforced.length === 0) return [];
+  let policy = '';
+  let standing = '';
+  let requests: WindowState | undefined;
+  let tokens: WindowState | undefined;
+  for (const state of windows) {
+    const { window, remaining, resetAfterMs } = state;
+    if (window.mode !== 'enforce') continue;
+    const text = textOf(window);
+    const before = policy === '' ? '' : ', ';
+    policy += `${before}${text.policy}`;
+    standing += `${before}${text.name};r=${wholeNumber(remaining)};t=${wholeSeconds(resetAfterMs)}`;
+    if (window.unit === 'requests') requests = soonerBinding(requests, state);
+    else tokens = soonerBinding(tokens, state);
+  }
+  if (policy === '') return none;
   const headers: Header[] = [
-    ['ratelimit-policy', enforced.map(({ window }) => policyOf(window)).join(', ')],
-    ['ratelimit', enforced.map(standing).join(', ')],
+    ['ratelimit-policy', policy],
+    ['ratelimit', standing],
   ];
-  pushOpenAi(headers, 'requests', enforced);
-  pushOpenAi(headers, 'tokens', enforced);
+  if (requests !== undefined) pushOpenAi(headers, openAiNames.requests, requests);
+  if (tokens !== undefined) pushOpenAi(headers, openAiNames.tokens, tokens);
   return headers;
 }
+
+const none: readonly Header[] = [];
 
 /**
  * The window that a client runs into first: that with the least left as a share of its limit; among equals
@@ -30,11 +42,15 @@ export function rateLimitHeaders(windows: readonly WindowState[]): readonly Head
  */
 export function bindingWindow(windows: readonly WindowState[]): WindowState | undefined {
   let binding: WindowState | undefined;
-  for (const state of windows) {
-    if (binding === undefined || share(state) < share(binding)) binding = state;
-    else if (share(state) === share(binding) && state.resetAfterMs > binding.resetAfterMs) binding = state;
-  }
+  for (const state of windows) binding = soonerBinding(binding, state);
   return binding;
+}
+
+function soonerBinding(binding: WindowState | undefined, state: WindowState): WindowState {
+  if (binding === undefined) return state;
+  const [one, other] = [share(binding), share(state)];
+  if (other < one) return state;
+  return other === one && state.resetAfterMs > binding.resetAfterMs ? state : binding;
 }
 
 /** A window's name for people and headers: `requests-2m`, `input-tokens-1d`, `tokens-1m-llm/big-*`. */
@@ -53,34 +69,47 @@ function share({ window, remaining }: WindowState): number {
   return wholeNumber(remaining) / window.limit;
 }
 
-/** What never changes of a window, as text: made once for each window of a policy. */
-const textByWindow = new WeakMap<WindowLimit, { readonly name: string; readonly policy: string }>();
+interface WindowText {
+  readonly name: string;
+  readonly policy: string;
+  readonly limit: string;
+}
 
-function textOf(window: WindowLimit) {
+/** What never changes of a window, as text: made once for each window of a policy. */
+const textByWindow = new WeakMap<WindowLimit, WindowText>();
+
+function textOf(window: WindowLimit): WindowText {
   let text = textByWindow.get(window);
   if (text === undefined) {
     const name = `"${quoted(windowName(window))}"`;
-    text = { name, policy: `${name};q=${wholeNumber(window.limit)};w=${wholeSeconds(window.windowMs)}` };
+    const limit = String(wholeNumber(window.limit));
+    text = { name, limit, policy: `${name};q=${limit};w=${wholeSeconds(window.windowMs)}` };
     textByWindow.set(window, text);
   }
   return text;
 }
 
-const policyOf = (window: WindowLimit) => textOf(window).policy;
+/** What OpenAI's headers tell apart; input and output tokens are both tokens to its clients. */
+const openAiNames = {
+  requests: {
+    limit: 'x-ratelimit-limit-requests',
+    remaining: 'x-ratelimit-remaining-requests',
+    reset: 'x-ratelimit-reset-requests',
+  },
+  tokens: {
+    limit: 'x-ratelimit-limit-tokens',
+    remaining: 'x-ratelimit-remaining-tokens',
+    reset: 'x-ratelimit-reset-tokens',
+  },
+} as const;
 
-function standing({ window, remaining, resetAfterMs }: WindowState): string {
-  return `${textOf(window).name};r=${wholeNumber(remaining)};t=${wholeSeconds(resetAfterMs)}`;
-}
+type OpenAiNames = (typeof openAiNames)[keyof typeof openAiNames];
 
-function pushOpenAi(headers: Header[], kind: Kind, windows: readonly WindowState[]): void {
-  const binding = bindingWindow(
-    windows.filter(({ window }) => (window.unit === 'requests') === (kind === 'requests')),
-  );
-  if (binding === undefined) return;
+function pushOpenAi(headers: Header[], names: OpenAiNames, binding: WindowState): void {
   headers.push(
-    [`x-ratelimit-limit-${kind}`, String(wholeNumber(binding.window.limit))],
-    [`x-ratelimit-remaining-${kind}`, String(wholeNumber(binding.remaining))],
-    [`x-ratelimit-reset-${kind}`, clockDuration(wholeSeconds(binding.resetAfterMs))],
+    [names.limit, textOf(binding.window).limit],
+    [names.remaining, String(wholeNumber(binding.remaining))],
+    [names.reset, clockDuration(wholeSeconds(binding.resetAfterMs))],
   );
 }
 

@@ -12,12 +12,16 @@ const overwriteIfExistsOrAdd = 2;
 const option = { header: 0x0a, appendAction: 0x18 } as const;
 const headerValue = { key: 0x0a, value: 0x12 } as const;
 
-/** HeaderValueOptions, each behind the tag. Names and values are ASCII, so that their lengths are known. */
-export function encodeHeaders(tag: number, headers: readonly Header[]): Buffer {
+/** Of HeaderValueOptions, each behind its tag. Names and values are ASCII, so that their lengths are known. */
+export function headersLength(headers: readonly Header[]): number {
   let length = 0;
   for (const [name, value] of headers) length += fieldLength(optionLength(name, value));
-  const bytes = Buffer.allocUnsafe(length);
-  let at = 0;
+  return length;
+}
+
+/** HeaderValueOptions, each behind the tag. Returns where they end. */
+export function writeHeaders(bytes: Buffer, start: number, tag: number, headers: readonly Header[]): number {
+  let at = start;
   for (const [name, value] of headers) {
     bytes[at] = tag;
     at = writeVarint(bytes, at + 1, optionLength(name, value));
@@ -31,6 +35,12 @@ export function encodeHeaders(tag: number, headers: readonly Header[]): Buffer {
     bytes[at + 1] = overwriteIfExistsOrAdd;
     at += 2;
   }
+  return at;
+}
+
+export function encodeHeaders(tag: number, headers: readonly Header[]): Buffer {
+  const bytes = Buffer.allocUnsafe(headersLength(headers));
+  writeHeaders(bytes, 0, tag, headers);
   return bytes;
 }
 
@@ -75,20 +85,14 @@ function writeAscii(bytes: Buffer, start: number, text: string): number {
   return at + text.length;
 }
 
-/** Of parts one behind the other. */
-export function partsLength(parts: readonly Uint8Array[]): number {
-  let length = 0;
-  for (const part of parts) length += part.length;
-  return length;
+/** The beginning of a field with so many bytes of value. Returns where the value begins. */
+export function writeField(bytes: Buffer, start: number, tag: number, length: number): number {
+  bytes[start] = tag;
+  return writeVarint(bytes, start + 1, length);
 }
 
-/** A field with a length whose value consists of parts. Returns where it ends. */
-export function writeParts(bytes: Buffer, start: number, tag: number, parts: readonly Uint8Array[]): number {
-  bytes[start] = tag;
-  let at = writeVarint(bytes, start + 1, partsLength(parts));
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return at;
+/** Returns where it ends. */
+export function writeBytes(bytes: Buffer, start: number, part: Uint8Array): number {
+  if (part.length > 0) bytes.set(part, start);
+  return start + part.length;
 }

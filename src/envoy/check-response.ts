@@ -1,11 +1,20 @@
 import protobuf from 'protobufjs/minimal.js';
 import { callerHeaders, createRemovedHeaders, denialAnswer, reservationHeaders } from '../check/answer.ts';
 import { denialStatus } from '../check/denial.ts';
+import type { Header } from '../check/header.ts';
+import type { WindowState } from '../check/limit.ts';
 import type { Allowed, Outcome, Refused } from '../check/outcome.ts';
 import { rateLimitHeaders } from '../check/rate-limit-headers.ts';
 import { createRecent } from '../check/recent.ts';
-import { encodeHeaders, fieldLength, partsLength, writeParts } from './answer-bytes.ts';
-import { encodeCaller, encodeHeld, encodeLimits, encodeReason } from './dynamic-metadata.ts';
+import {
+  encodeHeaders,
+  fieldLength,
+  headersLength,
+  writeBytes,
+  writeField,
+  writeHeaders,
+} from './answer-bytes.ts';
+import { encodeCaller, encodeHeld, encodeReason, limitsLength, writeLimits } from './dynamic-metadata.ts';
 
 export interface CheckResponseOptions {
   /** Lower-case names of the headers that carry access tokens: taken off the request, except on public paths. */
@@ -62,15 +71,21 @@ export function createEncodeCheckResponse(options: CheckResponseOptions): Encode
   }
 
   function encodeAllowed(outcome: Allowed, forgedHeaders: readonly string[]): Buffer {
+    const { windows, reservation } = outcome;
     const caller = callerBytes(outcome);
-    const answer = [
-      caller.headers,
-      encodeHeaders(ok.headers, reservationHeaders(outcome)),
-      encodeRemovals(outcome, forgedHeaders),
-      encodeHeaders(ok.responseHeadersToAdd, rateLimitHeaders(outcome.windows)),
-    ];
-    const metadata = [caller.metadata, encodeHeld(outcome), encodeLimits(outcome.windows)];
-    return encodeResponse(statusOk, { tag: response.okResponse, answer, metadata });
+    return encodeResponse({
+      status: statusOk,
+      tag: response.okResponse,
+      answer: [
+        caller.headers,
+        encodeRemovals(outcome, forgedHeaders),
+        reservation === undefined ? nothing : encodeHeaders(ok.headers, reservationHeaders(outcome)),
+      ],
+      headersTag: ok.responseHeadersToAdd,
+      headers: rateLimitHeaders(windows),
+      metadata: [caller.metadata, encodeHeld(outcome)],
+      windows,
+    });
   }
 
   function encodeDenied(outcome: Refused): Buffer {
@@ -80,31 +95,50 @@ export function createEncodeCheckResponse(options: CheckResponseOptions): Encode
     code.uint32(rpcStatus.message).string(outcome.reason).ldelim();
     const httpCode = protobuf.Writer.create().uint32(deniedResponse.status).fork();
     httpCode.uint32(httpStatus.code).int32(status).ldelim();
-    const answer = [
-      httpCode.finish(),
-      encodeHeaders(deniedResponse.headers, headers),
-      protobuf.Writer.create().uint32(deniedResponse.body).string(body).finish(),
-    ];
-    const metadata = [encodeCaller(outcome), encodeReason(outcome), encodeLimits(outcome.windows ?? [])];
-    return encodeResponse(code.finish(), { tag: response.deniedResponse, answer, metadata });
+    return encodeResponse({
+      status: code.finish(),
+      tag: response.deniedResponse,
+      answer: [httpCode.finish(), protobuf.Writer.create().uint32(deniedResponse.body).string(body).finish()],
+      headersTag: deniedResponse.headers,
+      headers,
+      metadata: [encodeCaller(outcome), encodeReason(outcome)],
+      windows: outcome.windows ?? [],
+    });
   }
 
   return (outcome, forgedHeaders) =>
     outcome.denied ? encodeDenied(outcome) : encodeAllowed(outcome, forgedHeaders);
 }
 
-/** The parts of a CheckResponse, each of which consists of parts. */
+const nothing = new Uint8Array(0);
+
+/** What a CheckResponse is put together from: what is as bytes already, and what differs in every answer. */
 interface ResponseParts {
+  readonly status: Uint8Array;
   readonly tag: number;
   readonly answer: readonly Uint8Array[];
+  readonly headersTag: number;
+  readonly headers: readonly Header[];
   readonly metadata: readonly Uint8Array[];
+  readonly windows: readonly WindowState[];
 }
 
-function encodeResponse(status: Uint8Array, { tag, answer, metadata }: ResponseParts): Buffer {
-  const lengths = fieldLength(partsLength(answer)) + fieldLength(partsLength(metadata));
-  const bytes = Buffer.allocUnsafe(status.length + lengths);
-  bytes.set(status);
-  writeParts(bytes, writeParts(bytes, status.length, tag, answer), response.dynamicMetadata, metadata);
+/** Everything is written once, into its place. */
+function encodeResponse(parts: ResponseParts): Buffer {
+  const { status, tag, answer, headersTag, headers, metadata, windows } = parts;
+  let answerLength = headersLength(headers);
+  for (const part of answer) answerLength += part.length;
+  let metadataLength = limitsLength(windows);
+  for (const part of metadata) metadataLength += part.length;
+  const bytes = Buffer.allocUnsafe(status.length + fieldLength(answerLength) + fieldLength(metadataLength));
+
+  let at = writeBytes(bytes, 0, status);
+  at = writeField(bytes, at, tag, answerLength);
+  for (const part of answer) at = writeBytes(bytes, at, part);
+  at = writeHeaders(bytes, at, headersTag, headers);
+  at = writeField(bytes, at, response.dynamicMetadata, metadataLength);
+  for (const part of metadata) at = writeBytes(bytes, at, part);
+  writeLimits(bytes, at, windows);
   return bytes;
 }
 

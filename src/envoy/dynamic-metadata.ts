@@ -42,23 +42,24 @@ export function encodeHeld({ slotId, reservation }: Allowed): Uint8Array {
   return writer.finish();
 }
 
-/** `limits`: nothing of it where there are none. */
-export function encodeLimits(windows: readonly WindowState[]): Uint8Array {
-  const [first] = windows;
-  if (first === undefined) return none;
-  let template = templateByFirst.get(first.window);
-  if (template === undefined || !isOf(template, windows)) {
-    template = encodeTemplate(windows.map(({ window }) => window));
-    templateByFirst.set(first.window, template);
-  }
-  const bytes = Buffer.from(template.bytes);
-  for (const [at, { remaining, resetAfterMs, exceeded }] of windows.entries()) {
-    const end = template.ends[at] ?? 0;
+/** Of `limits`: nothing of it where there are none. */
+export function limitsLength(windows: readonly WindowState[]): number {
+  return templateOf(windows)?.bytes.length ?? 0;
+}
+
+/** `limits`. */
+export function writeLimits(bytes: Buffer, start: number, windows: readonly WindowState[]): void {
+  const template = templateOf(windows);
+  if (template === undefined) return;
+  bytes.set(template.bytes, start);
+  let at = 0;
+  for (const { remaining, resetAfterMs, exceeded } of windows) {
+    const end = start + (template.ends[at] ?? 0);
     bytes.writeDoubleLE(Math.max(0, remaining), end - fromEnd.remaining);
     bytes.writeDoubleLE(Math.max(0, resetAfterMs) / 1000, end - fromEnd.resetSeconds);
     bytes[end - fromEnd.exceeded] = exceeded ? 1 : 0;
+    at += 1;
   }
-  return bytes;
 }
 
 /** Tags of google.protobuf.Struct and Value (google/protobuf/struct.proto): field number * 8 + wire type. */
@@ -102,6 +103,17 @@ interface Template {
 }
 
 const templateByFirst = new WeakMap<WindowLimit, Template>();
+
+function templateOf(windows: readonly WindowState[]): Template | undefined {
+  const [first] = windows;
+  if (first === undefined) return undefined;
+  let template = templateByFirst.get(first.window);
+  if (template === undefined || !isOf(template, windows)) {
+    template = encodeTemplate(windows.map(({ window }) => window));
+    templateByFirst.set(first.window, template);
+  }
+  return template;
+}
 
 function isOf({ windows }: Template, states: readonly WindowState[]): boolean {
   return states.length === windows.length && states.every(({ window }, at) => window === windows[at]);
