@@ -1,11 +1,11 @@
 import protobuf from 'protobufjs/minimal.js';
 import { callerHeaders, createRemovedHeaders, denialAnswer, reservationHeaders } from '../check/answer.ts';
+import { createByCaller } from '../check/by-caller.ts';
 import { denialStatus } from '../check/denial.ts';
 import type { Header } from '../check/header.ts';
 import type { WindowState } from '../check/limit.ts';
 import type { Allowed, Outcome, Refused } from '../check/outcome.ts';
 import { rateLimitHeaders } from '../check/rate-limit-headers.ts';
-import { createRecent } from '../check/recent.ts';
 import {
   encodeHeaders,
   fieldLength,
@@ -36,9 +36,6 @@ interface CallerBytes {
   readonly metadata: Uint8Array;
 }
 
-/** Some 300 bytes each. */
-const maxCallers = 20_000;
-
 export function createEncodeCheckResponse(options: CheckResponseOptions): EncodeCheckResponse {
   const { credentialHeaders, realm } = options;
   const removedHeaders = createRemovedHeaders(credentialHeaders);
@@ -56,19 +53,10 @@ export function createEncodeCheckResponse(options: CheckResponseOptions): Encode
     return encoded;
   }
 
-  /** The same bytes for every request of that subject in that tier for that model. */
-  const callers = createRecent<CallerBytes>(maxCallers);
-
-  function callerBytes(outcome: Allowed): CallerBytes {
-    const { subject = '', tier = '', model } = outcome;
-    const key = `${model?.id ?? ''} ${tier} ${subject}`;
-    let bytes = callers.get(key);
-    if (bytes === undefined) {
-      bytes = { headers: encodeHeaders(ok.headers, callerHeaders(outcome)), metadata: encodeCaller(outcome) };
-      callers.set(key, bytes);
-    }
-    return bytes;
-  }
+  const callerBytes = createByCaller<CallerBytes>((outcome) => ({
+    headers: encodeHeaders(ok.headers, callerHeaders(outcome)),
+    metadata: encodeCaller(outcome),
+  }));
 
   function encodeAllowed(outcome: Allowed, forgedHeaders: readonly string[]): Buffer {
     const { windows, reservation } = outcome;

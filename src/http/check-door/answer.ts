@@ -1,4 +1,5 @@
-import { createRemovedHeaders, denialAnswer, upstreamHeaders } from '../../check/answer.ts';
+import { callerHeaders, createRemovedHeaders, denialAnswer, reservationHeaders } from '../../check/answer.ts';
+import { createByCaller } from '../../check/by-caller.ts';
 import { type Header, headerValue } from '../../check/header.ts';
 import type { Allowed, Outcome, Refused } from '../../check/outcome.ts';
 import { rateLimitHeaders } from '../../check/rate-limit-headers.ts';
@@ -45,20 +46,29 @@ export function createAnswerCheck(options: CheckAnswerOptions): AnswerCheck {
     return list;
   }
 
-  function allow(outcome: Allowed, forgedHeaders: readonly string[]): CheckAnswer {
-    const headers: string[] = ['content-length', '0'];
-    const upstream = upstreamHeaders(outcome);
-    push(headers, upstream);
+  const headersOfCaller = createByCaller<readonly string[]>((outcome) => {
+    const headers = ['content-length', '0'];
+    const said = callerHeaders(outcome);
+    push(headers, said);
     if (!profile.removesHeaders) {
       // Empty: what is not said at all some proxies leave as the client sent it.
-      for (const name of upstreamNames) if (!upstream.some(([said]) => said === name)) headers.push(name, '');
-    } else {
-      headers.push('x-envoy-auth-headers-to-remove', removals(outcome, forgedHeaders));
+      for (const name of callerNames) if (!said.some(([other]) => other === name)) headers.push(name, '');
     }
-    push(headers, rateLimitHeaders(outcome.windows));
+    if (profile.tellsEnds) pushKnown(headers, outcome);
+    return headers;
+  });
+
+  function allow(outcome: Allowed, forgedHeaders: readonly string[]): CheckAnswer {
+    const { windows, slotId, reservation } = outcome;
+    const headers = [...headersOfCaller(outcome)];
+    push(headers, reservationHeaders(outcome));
+    if (profile.removesHeaders) {
+      headers.push('x-envoy-auth-headers-to-remove', removals(outcome, forgedHeaders));
+    } else if (reservation === undefined) {
+      headers.push(reservationHeader, '');
+    }
+    push(headers, rateLimitHeaders(windows));
     if (profile.tellsEnds) {
-      pushKnown(headers, outcome);
-      const { slotId, reservation } = outcome;
       if (slotId !== undefined) headers.push('slot_id', slotId);
       if (reservation !== undefined) {
         headers.push('reservation_id', reservation.id, 'reserved_tokens', String(reservation.tokens));
@@ -88,8 +98,9 @@ export function createAnswerCheck(options: CheckAnswerOptions): AnswerCheck {
   return (outcome, forgedHeaders) => (outcome.denied ? deny(outcome) : allow(outcome, forgedHeaders));
 }
 
-/** All that upstreamHeaders may say. */
-const upstreamNames = ['x-tiergate-user', 'x-tiergate-tier', 'x-tiergate-model', 'x-tiergate-reservation'];
+/** All that callerHeaders and reservationHeaders may say. */
+const callerNames = ['x-tiergate-user', 'x-tiergate-tier', 'x-tiergate-model'];
+const reservationHeader = 'x-tiergate-reservation';
 
 function push(headers: string[], more: readonly Header[]): void {
   for (const [name, value] of more) headers.push(name, value);
