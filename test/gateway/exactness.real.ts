@@ -37,7 +37,7 @@ describe('many at once', () => {
     expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 50 }, () => 200));
     const after = [installation.reviews('tokenreviews'), installation.reviews('subjectaccessreviews')];
     expect(after).toEqual(before.map((count) => count + 1));
-    await authorizer.stop();
+    await authorizer.kill();
   });
 
   it('lets exactly twenty of four hundred pass through two authorizers, five times of five', async () => {

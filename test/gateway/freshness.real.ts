@@ -177,7 +177,7 @@ describe('a change of access rules', () => {
     });
     const { metadata: _old, ...rest } = body as { readonly metadata: object };
     await admin.post(`${rbac}/clusterrolebindings`, { ...rest, metadata: { name: 'tiergate-authorizer' } });
-    await poor.stop();
+    await poor.kill();
   });
 });
 
@@ -256,6 +256,6 @@ describe('a rotation of the signing keys', () => {
       .poll(async () => (await chat(gateway.port, before.token)).status, { timeout: 5_000 })
       .toBe(401);
     expect((await chat(gateway.port, newest.token)).status).toBe(200);
-    await fresh.stop();
+    await fresh.kill();
   });
 });

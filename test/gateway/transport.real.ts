@@ -215,7 +215,7 @@ describe('open requests', () => {
       .poll(() => metric(authorizer, 'tiergate_access_log_events_total{event="foreign"}'))
       .toBeGreaterThan(0);
     expect(outcome(await chat(port, token))).toEqual(denial(429, 'concurrency_exceeded'));
-    await authorizer.stop();
+    await authorizer.kill();
   });
 
   it('of 20 ms let as many pass as a flush in 100 ms allows', async () => {
