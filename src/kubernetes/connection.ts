@@ -1,28 +1,14 @@
-import { readFileSync } from 'node:fs';
-import type { Agent, RequestOptions } from 'node:https';
 import { isIPv4 } from 'node:net';
-import { dirname, resolve } from 'node:path';
-import type { SecureContextOptions } from 'node:tls';
-import type { KubeConfig, loadYaml } from '@kubernetes/client-node';
 import { DependencyError } from '../dependency-error.ts';
 import { createSecret, type Secret } from '../secret.ts';
-
-export interface TlsOptions extends Pick<SecureContextOptions, 'ca' | 'cert' | 'key' | 'pfx' | 'passphrase'> {
-  readonly servername?: string;
-  readonly rejectUnauthorized?: boolean;
-}
-
-/** What goes with a request so that the API server knows us, and we know it. */
-export interface Credentials {
-  /** Value of the Authorization header. */
-  readonly authorization: Secret | undefined;
-  /** Further headers: impersonation. */
-  readonly headers: Readonly<Record<string, string>>;
-  /** A function, so that the private key is in no object that could be printed. */
-  readonly tls: () => TlsOptions;
-  /** Only where the kubeconfig names a proxy: the client's own agents know none. */
-  readonly agent: Agent | undefined;
-}
+import {
+  type ClusterAccess,
+  type ClusterChoice,
+  type Credentials,
+  sourceOf,
+  type TlsOptions,
+} from './cluster-access.ts';
+import { readPlainAccess } from './plain-access.ts';
 
 /** Where the API server is, and how to be known to it. */
 export interface Connection {
@@ -39,11 +25,7 @@ export interface Connection {
   readonly renew: (refused: Credentials) => Promise<Credentials | undefined>;
 }
 
-export interface ConnectionOptions {
-  /** Path of a kubeconfig. Absent: `KUBECONFIG`, `~/.kube/config`, else the cluster that this process runs in. */
-  readonly kubeconfig?: string;
-  /** A context other than the kubeconfig's current one. */
-  readonly context?: string;
+export interface ConnectionOptions extends ClusterChoice {
   readonly now?: () => number;
 }
 
@@ -54,27 +36,30 @@ const readTimeoutMs = 10_000;
 const renewEveryMs = 5_000;
 
 /**
- * Reads configuration the way kubectl does, by the official client's KubeConfig: in-cluster, kubeconfig, client
- * certificates, exec plugins, OIDC, token files. Throws an Error in words for the operator when there is none or
- * it can't be used.
+ * Reads configuration the way kubectl does: in-cluster, kubeconfig, client certificates, exec plugins, OIDC, token
+ * files. Throws an Error in words for the operator when there is none or it can't be used.
  */
 export async function loadConnection(options: ConnectionOptions = {}): Promise<Connection> {
-  let config = await readConfig(options);
-  const cluster = config.getCurrentCluster();
-  if (cluster === null) throw new Error(`${sourceOf(options)}: its context names no cluster`);
-  const server = serverUrl(cluster.server, sourceOf(options));
-  const isProxied = cluster.proxyUrl !== undefined && cluster.proxyUrl !== null;
+  let access = await readAccess(options);
   const connection = createConnection({
-    server,
-    namespace: config.getContextObject(config.getCurrentContext())?.namespace?.trim(),
-    read: () => credentialsFrom(config, isProxied),
+    server: serverUrl(access.server, sourceOf(options)),
+    namespace: access.namespace?.trim(),
+    read: () => access.readCredentials(),
     reload: async () => {
-      config = await readConfig(options);
+      access = await readAccess(options);
     },
     now: options.now ?? Date.now,
   });
   await connection.credentials();
   return connection;
+}
+
+async function readAccess(choice: ClusterChoice): Promise<ClusterAccess> {
+  const plain = readPlainAccess(choice);
+  if (plain !== undefined) return plain;
+  // 0.7 s and 70 MiB: only for who needs it (ADR 17).
+  const { readOfficialAccess } = await import('./official-access.ts');
+  return readOfficialAccess(choice);
 }
 
 export interface FixedConnectionOptions {
@@ -159,86 +144,6 @@ function isSame(one: Credentials, other: Credentials): boolean {
   );
 }
 
-async function readConfig({ kubeconfig, context }: ConnectionOptions): Promise<KubeConfig> {
-  // Half a second and 70 MiB: only for who needs it.
-  const client = await import('@kubernetes/client-node');
-  const config = new client.KubeConfig();
-  const source = sourceOf({ kubeconfig });
-  let fault: string | undefined;
-  try {
-    if (kubeconfig === undefined) config.loadFromDefault();
-    else config.loadFromFile(kubeconfig);
-  } catch (error) {
-    // The first line alone, and no cause: a YAML parser goes on to quote the lines around, tokens among them.
-    fault = (error instanceof Error ? error.message : '').split('\n')[0] || 'can not be read';
-  }
-  if (fault !== undefined) throw new Error(`${source}: ${fault}`);
-  if (kubeconfig !== undefined) followTokenFiles(config, kubeconfig, client.loadYaml);
-  if (context !== undefined) config.setCurrentContext(context);
-  const contexts = config.getContexts().map(({ name }) => name);
-  if (kubeconfig === undefined && contexts.length === 1 && config.getCurrentUser()?.name === 'user') {
-    // What KubeConfig makes up (http://localhost:8080) when it finds nothing.
-    if (config.getCurrentCluster()?.server === 'http://localhost:8080') {
-      throw new Error('kubernetes: not in a cluster, and there is no kubeconfig: set kubernetes.kubeconfig');
-    }
-  }
-  if (!contexts.includes(config.getCurrentContext())) {
-    const known = contexts.length === 0 ? 'none' : contexts.join(', ');
-    throw new Error(`${source}: no context ${JSON.stringify(config.getCurrentContext())}; it has ${known}`);
-  }
-  // Plain HTTP is only let through to this machine itself (serverUrl), and KubeConfig wants to be told.
-  for (const cluster of config.clusters) {
-    if (cluster.server.startsWith('http:')) Object.assign(cluster, { skipTLSVerify: true });
-  }
-  return config;
-}
-
-interface KubeconfigUser {
-  readonly name?: string;
-  readonly user?: { readonly tokenFile?: string };
-}
-
-/** client-node 1.4 does not know `tokenFile` (client-go's key, which wins over `token`) of a kubeconfig's user. */
-function followTokenFiles(config: KubeConfig, kubeconfig: string, load: typeof loadYaml): void {
-  const document = load<{ readonly users?: readonly KubeconfigUser[] }>(readFileSync(kubeconfig, 'utf8'));
-  for (const { name, user } of document.users ?? []) {
-    const found =
-      user?.tokenFile === undefined ? undefined : config.users.find((known) => known.name === name);
-    if (found === undefined || user?.tokenFile === undefined) continue;
-    const tokenFile = resolve(dirname(kubeconfig), user.tokenFile);
-    // KubeConfig spells "none" as an absent key, which its type does not allow to be set.
-    Object.assign(found, { token: undefined, authProvider: { name: 'tokenFile', config: { tokenFile } } });
-  }
-}
-
-async function credentialsFrom(config: KubeConfig, isProxied: boolean): Promise<Credentials> {
-  const applied: RequestOptions = {};
-  await config.applyToHTTPSOptions(applied);
-  const { authorization, ...headers } = lowerCased(applied.headers ?? {});
-  const { ca, cert, key, pfx, passphrase, servername, rejectUnauthorized } = applied;
-  const tls = Object.fromEntries(
-    Object.entries({ ca, cert, key, pfx, passphrase, servername, rejectUnauthorized }).filter(
-      ([, value]) => value !== undefined && value !== null,
-    ),
-  ) as TlsOptions;
-  const basic =
-    typeof applied.auth === 'string' ? `Basic ${Buffer.from(applied.auth).toString('base64')}` : undefined;
-  // A token file often ends in a line feed, which no header may hold.
-  const value = authorization?.trim() ?? basic;
-  return {
-    authorization: value === undefined ? undefined : createSecret(value),
-    headers,
-    tls: () => tls,
-    agent: isProxied && typeof applied.agent === 'object' ? (applied.agent as Agent) : undefined,
-  };
-}
-
-function lowerCased(headers: object): Readonly<Record<string, string>> {
-  return Object.fromEntries(
-    Object.entries(headers).map(([name, value]) => [name.toLowerCase(), String(value)] as const),
-  );
-}
-
 /** The bearer token goes along with each request: never in clear text over a network. */
 function serverUrl(text: string, source: string): URL {
   if (!URL.canParse(text)) throw new Error(`${source}: ${JSON.stringify(text)} is not a URL`);
@@ -247,10 +152,6 @@ function serverUrl(text: string, source: string): URL {
   const isLoopback = host === 'localhost' || host === '[::1]' || (isIPv4(host) && host.startsWith('127.'));
   if (url.protocol === 'https:' || (url.protocol === 'http:' && isLoopback)) return url;
   throw new Error(`${source}: ${url.origin} must be https, or http to this machine itself`);
-}
-
-function sourceOf({ kubeconfig }: { readonly kubeconfig?: string | undefined }): string {
-  return kubeconfig === undefined ? 'kubernetes' : `kubeconfig ${kubeconfig}`;
 }
 
 /** Without its cause: an exec plugin's error is whatever it printed. */

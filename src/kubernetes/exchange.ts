@@ -2,7 +2,8 @@ import { type ClientRequest, type Agent, request as httpRequest, type IncomingMe
 import { request as httpsRequest } from 'node:https';
 import { DependencyError, isDependencyError } from '../dependency-error.ts';
 import { malformed } from './answer.ts';
-import type { Connection, Credentials } from './connection.ts';
+import type { Credentials } from './cluster-access.ts';
+import type { Connection } from './connection.ts';
 import { unlessAborted } from './wait.ts';
 
 export interface Sendable {

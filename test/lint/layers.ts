@@ -41,7 +41,8 @@ export const ownersOf: Readonly<Record<string, readonly string[]>> = {
   '@opentelemetry/exporter-trace-otlp-http': ['process'],
   '@opentelemetry/resources': ['process'],
   '@opentelemetry/sdk-trace-base': ['process'],
-  yaml: ['policy', 'process'],
+  // A kubeconfig is YAML too.
+  yaml: ['policy', 'process', 'kubernetes'],
   // A schema for whatever text comes from outside.
   zod: ['policy', 'process', 'oidc', 'vault', 'ocm'],
 };
