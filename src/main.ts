@@ -21,7 +21,7 @@ const commands: Readonly<Record<string, Command>> = {
     options: '[--config FILE]',
     details: serverDetails,
     summary: 'answers Envoy: ext_authz v3 over gRPC',
-    load: async () => (await import('./programs/authorizer.ts')).authorizer,
+    load: async () => (await import('./programs/authorizer-program.ts')).authorizer,
   },
   issuer: {
     options: '[--config FILE]',

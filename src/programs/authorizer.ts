@@ -11,43 +11,20 @@ import { createMetrics, type Metrics } from '../process/metrics.ts';
 import { createTokenMetrics } from '../process/token-metrics.ts';
 import { createTransportMetrics } from '../process/transport-metrics.ts';
 import { createUsageLog } from '../process/usage-log.ts';
-import { workerNumber } from '../process/workers.ts';
 import { startTracing, traceHeaders, type Tracing } from '../process/tracing.ts';
 import { type AuthorizerHealth, createHealth, startOps, wordsOf } from './authorizer-health.ts';
-import { joinPrimary, shareOfWorker, startPrimary } from './authorizer-workers.ts';
 import { connectCounters, type Counters } from './connect-counters.ts';
 import { startPolicy } from './follow-policy.ts';
 import { kubeconfigOf } from './load-policy.ts';
 import { createPolicyInForce, type PolicySource } from './policy-in-force.ts';
-import { preflight } from './preflight.ts';
-import type { Program } from './program.ts';
 import { createRecordOutcome, type RecordOutcome } from './record-outcome.ts';
 import { startAccounts } from './start-accounts.ts';
 import { startConsole } from './start-console.ts';
 import { type RbacPart, startDeniedList, startRbac } from './start-protection.ts';
 import { createHttpDoor } from './http-door.ts';
-import { packageVersion, runServer, type ServerContext } from './run-server.ts';
+import { packageVersion, type ServerContext } from './run-server.ts';
 import { headersRead, wireCheck } from './wire-check.ts';
 import { wireTransport } from './wire-transport.ts';
-
-/** `tiergate authorizer`: what Envoy asks about every request. */
-export const authorizer: Program = (args, io) =>
-  runServer(
-    {
-      name: 'authorizer',
-      preflight: (config) => preflight(config, config.listeners),
-      stopTimeoutMs: workerNumber() === undefined ? stopTimeoutMs : workerStopTimeoutMs,
-      async start(context) {
-        const { config } = context;
-        if (workerNumber() !== undefined) {
-          await startAuthorizer({ ...context, config: shareOfWorker(config) }, await joinPrimary(context));
-        } else if (config.workers > 1) await startPrimary(context);
-        else await startAuthorizer(context);
-      },
-    },
-    args,
-    io,
-  );
 
 /** What may come from elsewhere than the process file: the sandbox brings its own cluster and policy. */
 export interface AuthorizerSources {
@@ -81,11 +58,8 @@ export interface RunningAuthorizer {
 }
 
 const defaultDrainDelayMs = 5_000;
-/** For calls under way; with the delay below what all parts together are given, and that below the pod's grace period. */
+/** For calls under way; with the delay below what all parts together are given. */
 const graceMs = 10_000;
-export const stopTimeoutMs = 25_000;
-/** Before the primary ends what has not ended. */
-const workerStopTimeoutMs = stopTimeoutMs - 1_000;
 
 /** Configuration → systems → ports → Check → the door. Serves once everything was there that it stands on. */
 export async function startAuthorizer(

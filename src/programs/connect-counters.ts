@@ -22,7 +22,6 @@ import { createKeyspace } from '../redis/keys.ts';
 import { createRedisSettlements } from '../redis/settle.ts';
 import { createRedisSlots } from '../redis/slots.ts';
 import { type AuthorizerPart, wordsOf } from './authorizer-health.ts';
-import { connectRedis } from './connect-redis.ts';
 import { observedCall, observedClaims, observedSettleTokens } from './observed-counters.ts';
 
 export interface CountersOptions {
@@ -62,8 +61,10 @@ export async function connectCounters(options: CountersOptions): Promise<Counter
   let dropLeases = (): void => undefined;
   const connection = await lifecycle.start({
     name: 'redis',
-    start: () =>
-      connectRedis({
+    async start() {
+      // Only here: who counts in memory does not load its client library.
+      const { connectRedis } = await import('./connect-redis.ts');
+      return connectRedis({
         redis,
         warn,
         onStateChange({ phase, fault }) {
@@ -73,7 +74,8 @@ export async function connectCounters(options: CountersOptions): Promise<Counter
           if (phase === 'ready') health.ready('redis');
           else health.degraded('redis', fault === undefined ? 'not connected' : wordsOf(fault));
         },
-      }),
+      });
+    },
     stop: (started) => started.close(),
   });
   const limitMetrics = createLimitMetrics(metrics.registry);

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, it, vi } from 'vitest';
 import { parseConfig } from '../../src/process/config.ts';
-import { stopTimeoutMs as authorizerStopMs } from '../../src/programs/authorizer.ts';
+import { stopTimeoutMs as authorizerStopMs } from '../../src/programs/authorizer-program.ts';
 import { stopTimeoutMs as issuerStopMs } from '../../src/programs/issuer.ts';
 import { actionTimeoutMs } from '../../src/programs/registrar-parts.ts';
 import { createModelServer, type ModelRequest } from '../../src/sandbox/model-server.ts';
