@@ -30,11 +30,7 @@ beforeEach(async () => {
       onList(response, request);
       return;
     }
-    void mayOpen.then(() => {
-      response.writeHead(200, { 'content-type': 'application/json' });
-      response.flushHeaders();
-      streams.push(response);
-    });
+    void openStream(response);
   });
   client = createKubernetesClient({
     connection: createFixedConnection({ server: server.url }),
@@ -42,6 +38,14 @@ beforeEach(async () => {
   });
   relay = createWatchRelay({ client, timings: { minPauseMs: 1, maxPauseMs: 5, graceMs: 10_000 } });
 });
+
+async function openStream(response: ServerResponse): Promise<void> {
+  await mayOpen;
+  response.writeHead(200, { 'content-type': 'application/json' });
+  response.flushHeaders();
+  streams.push(response);
+}
+
 afterEach(async () => {
   for (const watch of watches) watch.stop();
   relay.stop();
