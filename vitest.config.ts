@@ -12,6 +12,8 @@ export default defineConfig({
     // All processors: many tests wait for a process of their own.
     maxWorkers: '100%',
     sequence: { sequencer: LongestFirst },
+    // What a run has compiled is kept under node_modules, by content: a third of the processor time of the next one.
+    experimental: { fsModuleCache: true },
     projects: [
       {
         test: {
