@@ -11,6 +11,11 @@ const long = [
   'gateway/transport.real.ts',
   'gateway/faults.real.ts',
   'gateway/outages.real.ts',
+  'console/console.real.ts',
+  'gateway/token-budgets-faults.real.ts',
+  'gateway/exactness.real.ts',
+  'gateway/workers.real.ts',
+  'gateway/sockets.real.ts',
   'contract/issue.real.ts',
   'redis/stack.real.ts',
 ];

@@ -136,10 +136,12 @@ export async function startAuthorizer(
   const tracedCheck = tracing?.traced(check) ?? check;
   const server = createDoor(tracedCheck, transport.services, context, recordOutcome('grpc'));
   const httpDoor = createHttpDoor(tracedCheck, context, recordOutcome('http'));
-  /** At the same time: the delay of one is not to come after that of the other. */
+  let hasServed = false;
+  /** At the same time: the delay of one is not to come after that of the other. Nobody waits for whom no Envoy knows. */
   async function stopDoors(signal: AbortSignal): Promise<void> {
     health.stopping();
-    const how = { drainDelayMs: sources.drainDelayMs ?? defaultDrainDelayMs, graceMs, signal };
+    const drainDelayMs = hasServed ? (sources.drainDelayMs ?? defaultDrainDelayMs) : 0;
+    const how = { drainDelayMs, graceMs, signal };
     await Promise.all([server.stop(how), httpDoor?.stop(how)]);
   }
   const grpcAddress = await lifecycle.start({
@@ -164,6 +166,7 @@ export async function startAuthorizer(
   await Promise.all([...syncs, refreshKeys(keys, health), adviseAboutAudience(client, context)]);
   lifecycle.signal.throwIfAborted();
   server.setServing(true);
+  hasServed = true;
   return { consoleUrl: console.url, grpcAddress, httpAddress, opsUrl, client, counters, policy };
 }
 
