@@ -9,8 +9,8 @@ import { LongestFirst } from './test/longest-first.ts';
  */
 export default defineConfig({
   test: {
-    // All processors: many tests wait for a process of their own.
-    maxWorkers: '100%',
+    // Many tests wait for a process, a socket or a timer: one more than fit on two processors.
+    maxWorkers: 3,
     sequence: { sequencer: LongestFirst },
     // What a run has compiled is kept under node_modules, by content: a third of the processor time of the next one.
     experimental: { fsModuleCache: true },
@@ -42,8 +42,6 @@ export default defineConfig({
           include: ['test/**/*.real.ts'],
           testTimeout: 120_000,
           hookTimeout: 180_000,
-          // They wait most of the time, for windows, time-outs and starts: one more than fit on two processors.
-          maxWorkers: 3,
           sequence: { groupOrder: 1 },
           globalSetup: ['test/program/global-setup.ts', 'test/real/global-setup.ts'],
         },
