@@ -30,6 +30,9 @@ export default defineConfig({
       {
         test: {
           name: 'program',
+          // They start whole programs, beside compilers perhaps.
+          maxWorkers: 2,
+          sequence: { groupOrder: 3 },
           include: ['test/program/**/*.test.ts', 'test/programs/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,

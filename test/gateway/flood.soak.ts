@@ -121,6 +121,13 @@ interface FloodKind {
 
 const kinds: readonly FloodKind[] = [
   {
+    // First, since the others are held against it: what as many requests of a good neighbour do on this machine.
+    name: 'nothing wrong with them',
+    refused: '404',
+    isReviewed: false,
+    prepare: async () => () => ({ tokensFile: knownFile }),
+  },
+  {
     name: 'another audience',
     refused: '401 wrong_audience',
     isReviewed: false,
@@ -150,6 +157,8 @@ const kinds: readonly FloodKind[] = [
     },
   },
 ];
+
+let riseByNeighbour = 0;
 
 const p99 = (values: readonly number[]): number => quantile(values, 0.99);
 const ms = (value: number): string => `${value.toFixed(1)} ms`;
@@ -231,11 +240,14 @@ describe.each(kinds)('a flood of tokens with $name', ({ name, refused, isReviewe
     }
     const [rise, quiet] = [quantile(rises, 0.5), quantile(quietP99s, 0.5)];
     const share = (rise / quiet) * 100;
+    const isNeighbour = refused === '404';
+    if (isNeighbour) riseByNeighbour = rise;
     console.log(
       `${name}, ${perSecond} a second: known p99 ${ms(quiet)}, rises by ${ms(rise)} (${share.toFixed(0)} %), ` +
-        `medians of ${pairs} pairs; strangers at most ${ms(Math.max(...strangers))}`,
+        `medians of ${pairs} pairs; ${ms(rise - riseByNeighbour)} more than by a neighbour; ` +
+        `strangers at most ${ms(Math.max(...strangers))}`,
     );
-    expect(rise).toBeLessThan(Math.max(2, quiet * 0.2));
+    if (!isNeighbour) expect(rise - riseByNeighbour).toBeLessThan(Math.max(2, quiet * 0.2));
     // The deadline of a Check.
     for (const strangerMs of strangers) expect(strangerMs).toBeLessThan(800);
   });

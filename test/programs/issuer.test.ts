@@ -23,6 +23,8 @@ const document = `
 const processFile = `
 limits: {store: memory}
 issuer: {listeners: {http: {address: "127.0.0.1:0"}, ops: {address: "127.0.0.1:0"}}}
+# Nothing is slow here but a machine that compiles something else meanwhile.
+reviews: {timeout: 20s}
 `;
 
 /** Starts parts and remembers how to end them, as a program's does. */
