@@ -14,7 +14,7 @@ import {
   writeField,
   writeHeaders,
 } from './answer-bytes.ts';
-import { encodeCaller, encodeHeld, encodeReason, limitsLength, writeLimits } from './dynamic-metadata.ts';
+import { encodeCaller, encodeHeld, encodeReason, limitsTemplate, writeLimits } from './dynamic-metadata.ts';
 
 export interface CheckResponseOptions {
   /** Lower-case names of the headers that carry access tokens: taken off the request, except on public paths. */
@@ -116,7 +116,8 @@ function encodeResponse(parts: ResponseParts): Buffer {
   const { status, tag, answer, headersTag, headers, metadata, windows } = parts;
   let answerLength = headersLength(headers);
   for (const part of answer) answerLength += part.length;
-  let metadataLength = limitsLength(windows);
+  const limits = limitsTemplate(windows);
+  let metadataLength = limits?.bytes.length ?? 0;
   for (const part of metadata) metadataLength += part.length;
   const bytes = Buffer.allocUnsafe(status.length + fieldLength(answerLength) + fieldLength(metadataLength));
 
@@ -126,7 +127,7 @@ function encodeResponse(parts: ResponseParts): Buffer {
   at = writeHeaders(bytes, at, headersTag, headers);
   at = writeField(bytes, at, response.dynamicMetadata, metadataLength);
   for (const part of metadata) at = writeBytes(bytes, at, part);
-  writeLimits(bytes, at, windows);
+  if (limits !== undefined) writeLimits(bytes, at, limits, windows);
   return bytes;
 }
 

@@ -42,15 +42,13 @@ export function encodeHeld({ slotId, reservation }: Allowed): Uint8Array {
   return writer.finish();
 }
 
-/** Of `limits`: nothing of it where there are none. */
-export function limitsLength(windows: readonly WindowState[]): number {
-  return templateOf(windows)?.bytes.length ?? 0;
-}
-
-/** `limits`. */
-export function writeLimits(bytes: Buffer, start: number, windows: readonly WindowState[]): void {
-  const template = templateOf(windows);
-  if (template === undefined) return;
+/** `limits`, over what {@link limitsTemplate} gave for the same windows. */
+export function writeLimits(
+  bytes: Buffer,
+  start: number,
+  template: LimitsTemplate,
+  windows: readonly WindowState[],
+): void {
   bytes.set(template.bytes, start);
   let at = 0;
   for (const { remaining, resetAfterMs, exceeded } of windows) {
@@ -95,16 +93,17 @@ function writeBoolField(writer: protobuf.Writer, key: string, bool: boolean): vo
  * are encoded once, and these are written over at their distance from the end of their window, where they were put last
  * for that.
  */
-interface Template {
+export interface LimitsTemplate {
   readonly windows: readonly WindowLimit[];
   readonly bytes: Uint8Array;
   /** Of each window. */
   readonly ends: readonly number[];
 }
 
-const templateByFirst = new WeakMap<WindowLimit, Template>();
+const templateByFirst = new WeakMap<WindowLimit, LimitsTemplate>();
 
-function templateOf(windows: readonly WindowState[]): Template | undefined {
+/** Of `limits`; undefined where there are none. */
+export function limitsTemplate(windows: readonly WindowState[]): LimitsTemplate | undefined {
   const [first] = windows;
   if (first === undefined) return undefined;
   let template = templateByFirst.get(first.window);
@@ -115,11 +114,11 @@ function templateOf(windows: readonly WindowState[]): Template | undefined {
   return template;
 }
 
-function isOf({ windows }: Template, states: readonly WindowState[]): boolean {
+function isOf({ windows }: LimitsTemplate, states: readonly WindowState[]): boolean {
   return states.length === windows.length && states.every(({ window }, at) => window === windows[at]);
 }
 
-function encodeTemplate(windows: readonly WindowLimit[]): Template {
+function encodeTemplate(windows: readonly WindowLimit[]): LimitsTemplate {
   const values = windows.map(encodeWindow);
   const writer = protobuf.Writer.create();
   writer.uint32(tag.entry).fork().uint32(tag.entryKey).string('limits');
