@@ -63,6 +63,7 @@ interface Script {
 const noLeave: Leave = () => undefined;
 const readyPollMs = 5;
 const closeTimeoutMs = 500;
+const resumeDelayMs = 50;
 
 /**
  * One ioredis client that never queues, never sends twice, and reconnects by itself for as long as it is not
@@ -81,6 +82,7 @@ export function createRedisConnection(options: RedisConnectionOptions): RedisCon
   let pending = 0;
   /** Tells a preparation whose connection was lost meanwhile that it is about nothing any more. */
   let connections = 0;
+  let resumeTimer: NodeJS.Timeout | undefined;
 
   function become(phase: RedisState['phase'], fault: DependencyError | undefined): void {
     if (state.phase === 'closed' || (state.phase === phase && state.fault?.message === fault?.message))
@@ -132,11 +134,21 @@ export function createRedisConnection(options: RedisConnectionOptions): RedisCon
     become('connecting', state.fault);
   }
 
+  /**
+   * ioredis gives up for good when its watch for failovers hears of one while a sentinel is asked for the
+   * master, which is when a failover is what everybody waits for.
+   */
+  function resume(): void {
+    if (state.phase === 'closed') return;
+    resumeTimer = setTimeout(() => client.connect().catch(() => undefined), resumeDelayMs);
+  }
+
   // Without a listener ioredis prints errors itself.
   client.on('error', (error: unknown) => become(state.phase, dependencyErrorFrom(error)));
   client.on('ready', () => void prepare());
   client.on('close', lost);
   client.on('reconnecting', lost);
+  client.on('end', resume);
 
   /** Of the node that has the keys of a hash tag now; '' where there is but one. */
   function nodeNameOf(tag: string): string {
@@ -210,6 +222,7 @@ export function createRedisConnection(options: RedisConnectionOptions): RedisCon
     async close() {
       if (state.phase === 'closed') return;
       become('closed', undefined);
+      clearTimeout(resumeTimer);
       await endClient(client);
     },
   };
