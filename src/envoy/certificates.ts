@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { createSecureContext } from 'node:tls';
+import { createSecureContext, type TlsOptions } from 'node:tls';
 import { type experimental, experimental as grpcExperimental, type ServerCredentials } from '@grpc/grpc-js';
 
 /** Paths of PEM files. */
@@ -24,8 +24,12 @@ export interface CertificateOptions {
 }
 
 export interface Certificates {
-  /** Of a server that takes its certificate from here: new connections get the newest, open ones stay as they are. */
+  /** Of a grpc-js server that takes its certificate from here: new connections get the newest, open ones stay as they are. */
   readonly credentials: ServerCredentials;
+  /** The same for Node's own TLS server. */
+  readonly tls: () => TlsOptions;
+  /** Called with every change. One listener at a time. */
+  readonly onChange: (listener: (tls: TlsOptions) => void) => void;
   /** Looks at the files at once. Never rejects. */
   readonly reload: () => Promise<void>;
   readonly close: () => void;
@@ -46,6 +50,17 @@ export async function openCertificates(options: CertificateOptions): Promise<Cer
   const identityListeners = new Set<experimental.IdentityCertificateUpdateListener>();
   const caListeners = new Set<experimental.CaCertificateUpdateListener>();
 
+  let tellChange: (tls: TlsOptions) => void = () => undefined;
+
+  const tls = (): TlsOptions => ({
+    cert: current.cert,
+    key: current.key,
+    ...(current.clientCa !== undefined && {
+      ca: current.clientCa,
+      requestCert: true,
+      rejectUnauthorized: true,
+    }),
+  });
   const identity = () => ({ certificate: current.cert, privateKey: current.key });
   const clientCa = () => (current.clientCa === undefined ? null : { caCertificate: current.clientCa });
 
@@ -76,6 +91,7 @@ export async function openCertificates(options: CertificateOptions): Promise<Cer
       lastComplaint = '';
       for (const listener of caListeners) listener(clientCa());
       for (const listener of identityListeners) listener(identity());
+      tellChange(tls());
     } catch (error) {
       if (String(error) !== lastComplaint) onError(error);
       lastComplaint = String(error);
@@ -90,6 +106,10 @@ export async function openCertificates(options: CertificateOptions): Promise<Cer
       files.clientCa === undefined ? null : provider,
       files.clientCa !== undefined,
     ),
+    tls,
+    onChange(listener) {
+      tellChange = listener;
+    },
     reload,
     close: () => clearInterval(timer),
   };

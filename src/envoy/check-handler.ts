@@ -1,4 +1,3 @@
-import type { handleUnaryCall } from '@grpc/grpc-js';
 import type { Check } from '../check/check.ts';
 import { denied, isDenied, type Outcome, type Refused } from '../check/outcome.ts';
 import type { CheckRequestInput, ReadCheckRequest } from './check-request.ts';
@@ -23,21 +22,24 @@ export interface CheckHandlerOptions {
   readonly onError: (error: unknown) => void;
 }
 
+/** `deadlineAtMs`: epoch milliseconds, infinite where the caller sets none. `send` is called once. Never throws. */
+export type HandleCheck = (request: Buffer, deadlineAtMs: number, send: (response: Buffer) => void) => void;
+
 /**
  * One Check call: always answered, and synchronously as long as Check is. A bug is a denied 500, never an RPC
  * that fails: what Envoy makes of a failed one is a matter of its configuration.
  */
-export function createCheckHandler(options: CheckHandlerOptions): handleUnaryCall<Buffer, Buffer> {
+export function createCheckHandler(options: CheckHandlerOptions): HandleCheck {
   const { readCheckRequest, check, encodeCheckResponse, recordOutcome, onError } = options;
 
   const bugAnswer = encodeCheckResponse(bugOutcome(undefined), nothingForged);
 
-  return (call, callback) => {
+  return (request, deadlineAtMs, respond) => {
     const startedAtMs = performance.now();
     let input: CheckRequestInput | undefined;
 
     function send(outcome: Outcome, response: Buffer): void {
-      callback(null, response);
+      respond(response);
       try {
         recordOutcome(outcome, input, performance.now() - startedAtMs);
       } catch (error) {
@@ -63,11 +65,7 @@ export function createCheckHandler(options: CheckHandlerOptions): handleUnaryCal
 
     let outcome: Outcome | Promise<Outcome>;
     try {
-      const deadline = call.getDeadline();
-      const read = readCheckRequest(
-        call.request,
-        typeof deadline === 'number' ? deadline : deadline.getTime(),
-      );
+      const read = readCheckRequest(request, deadlineAtMs);
       if (isDenied(read)) {
         outcome = read;
       } else {

@@ -1,10 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import {
-  Server,
-  ServerCredentials,
-  type ServiceDefinition,
-  type UntypedServiceImplementation,
-} from '@grpc/grpc-js';
+import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 import type { SocketAccess } from '../bind-listener.ts';
 import type { Check } from '../check/check.ts';
 import { authorizationDefinition } from './authorization.ts';
@@ -14,6 +9,7 @@ import { createReadCheckRequest } from './check-request.ts';
 import { createEncodeCheckResponse } from './check-response.ts';
 import { createHealth } from './health.ts';
 import { type Listener, listen } from './listener.ts';
+import { createTransport, type Transport, type TransportKind, type TransportTuning } from './transport.ts';
 import { warmUp } from './warm-up.ts';
 
 /** A further gRPC service on the same port: rate limit service, access log sink, ... */
@@ -45,23 +41,12 @@ export interface EnvoyServerOptions {
   /** For the log. Must not throw. */
   readonly onError: (error: unknown, fault: ServerFault) => void;
   readonly services?: readonly GrpcService[];
+  /** Default `tiergate`. */
+  readonly transport?: TransportKind | undefined;
   readonly tuning?: Partial<EnvoyServerTuning>;
 }
 
-export interface EnvoyServerTuning {
-  /** Quiet time after which a connection is pinged, in milliseconds. Default 30 000. */
-  readonly keepaliveMs: number;
-  /** How long the answer to a ping may take, in milliseconds, before the connection counts as lost. Default 10 000. */
-  readonly keepaliveTimeoutMs: number;
-  /**
-   * Age at which a connection is told to go (give or take a tenth), in milliseconds. Default: never. For replicas
-   * behind a load balancer that spreads connections and not requests: Envoy's own spreads requests.
-   */
-  readonly maxConnectionAgeMs: number;
-  /** What calls on such a connection may still take, in milliseconds, streams included. Default 30 000. */
-  readonly maxConnectionAgeGraceMs: number;
-  /** The longest message, in bytes; a longer one fails its RPC. Default 4 MiB: a body that Envoy sends along counts. */
-  readonly maxMessageBytes: number;
+export interface EnvoyServerTuning extends TransportTuning {
   /** How often the files of `tls` are looked at, in milliseconds. Default 10 000. */
   readonly certificatePollMs: number;
   /** Checks that the server makes of itself before it is started. Default 100; 0 for none. */
@@ -116,12 +101,12 @@ export function createEnvoyServer(options: EnvoyServerOptions): EnvoyServer {
   const health = createHealth(
     [authorizationDefinition, ...services.map(({ definition }) => definition)].map(serviceName),
   );
-  const server = new Server(channelOptions(tuning));
-  server.addService(authorizationDefinition, {
-    Check: createCheckHandler({ ...codec, recordOutcome: options.recordOutcome }),
-  });
-  server.addService(health.definition, { ...health.implementation });
-  for (const { definition, implementation } of services) server.addService(definition, implementation);
+  const shared = {
+    services: [{ definition: health.definition, implementation: { ...health.implementation } }, ...services],
+    tuning,
+  };
+  const kind = options.transport ?? 'tiergate';
+  let transport: Transport | undefined;
   let certificates: Certificates | undefined;
   let listener: Listener | undefined;
   let stopping: Promise<void> | undefined;
@@ -136,22 +121,24 @@ export function createEnvoyServer(options: EnvoyServerOptions): EnvoyServer {
       });
     }
     await warmUp(
-      createCheckHandler({ ...codec, recordOutcome: () => undefined }),
+      // Without certificates, which nobody here could show.
+      createTransport(kind, {
+        handleCheck: createCheckHandler({ ...codec, recordOutcome: () => undefined }),
+        services: [],
+        tuning,
+      }),
       tuning.warmUpCalls,
       (error) => options.onError(error, 'warm-up'),
     );
-    const injector = server.createConnectionInjector(
-      certificates?.credentials ?? ServerCredentials.createInsecure(),
-    );
+    const { accept } = (transport = createTransport(kind, {
+      handleCheck: createCheckHandler({ ...codec, recordOutcome: options.recordOutcome }),
+      certificates,
+      ...shared,
+    }));
     try {
-      listener = await listen({
-        address,
-        socketAccess: options.socketAccess ?? { mode: 0o660 },
-        accept: (socket) => injector.injectConnection(socket),
-      });
+      listener = await listen({ address, socketAccess: options.socketAccess ?? { mode: 0o660 }, accept });
     } catch (error) {
       certificates?.close();
-      injector.destroy();
       throw error;
     }
     return listener.address;
@@ -170,18 +157,15 @@ export function createEnvoyServer(options: EnvoyServerOptions): EnvoyServer {
   }
 
   /** Resolves when every call has ended, by itself or, after the grace time or the signal, by force. */
-  function drain(graceMs: number, signal: AbortSignal | undefined): Promise<void> {
-    return new Promise((resolve) => {
-      const force = () => listener?.destroyConnections();
-      const timer = setTimeout(force, graceMs);
-      signal?.addEventListener('abort', force);
-      server.tryShutdown(() => {
-        clearTimeout(timer);
-        signal?.removeEventListener('abort', force);
-        resolve();
-      });
-      if (signal?.aborted === true) force();
-    });
+  async function drain(graceMs: number, signal: AbortSignal | undefined): Promise<void> {
+    const force = () => listener?.destroyConnections();
+    const timer = setTimeout(force, graceMs);
+    signal?.addEventListener('abort', force);
+    const drained = transport?.drain();
+    if (signal?.aborted === true) force();
+    await drained;
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', force);
   }
 
   return {
@@ -195,18 +179,4 @@ export function createEnvoyServer(options: EnvoyServerOptions): EnvoyServer {
 /** `envoy.service.auth.v3.Authorization`, out of the paths of its methods. */
 function serviceName(definition: ServiceDefinition): string {
   return Object.values(definition)[0]?.path.split('/')[1] ?? '';
-}
-
-function channelOptions(tuning: EnvoyServerTuning) {
-  return {
-    // Its records of every connection and call are kept for a debugger that never comes, and were a leak before.
-    'grpc.enable_channelz': 0,
-    'grpc.keepalive_time_ms': tuning.keepaliveMs,
-    'grpc.keepalive_timeout_ms': tuning.keepaliveTimeoutMs,
-    'grpc.max_receive_message_length': tuning.maxMessageBytes,
-    ...(Number.isFinite(tuning.maxConnectionAgeMs) && {
-      'grpc.max_connection_age_ms': tuning.maxConnectionAgeMs,
-      'grpc.max_connection_age_grace_ms': tuning.maxConnectionAgeGraceMs,
-    }),
-  };
 }

@@ -1,25 +1,23 @@
 import { type AddressInfo, createServer } from 'node:net';
-import { Client, credentials, type handleUnaryCall, Server, ServerCredentials } from '@grpc/grpc-js';
+import { Client, credentials } from '@grpc/grpc-js';
 import protobuf from 'protobufjs/minimal.js';
-import { authorizationDefinition, checkMethod } from './authorization.ts';
+import { checkMethod } from './authorization.ts';
+import type { Transport } from './transport.ts';
 
 /** Time for all calls together; what is not warm by then gets warm by use. */
 const timeoutMs = 2000;
 
 /**
- * Makes the first real Check as fast as the hundredth: calls the handler over a loopback connection of its own,
+ * Makes the first real Check as fast as the hundredth: calls it over a loopback connection of its own,
  * one call after the other, and closes it again. A server of its own, because the real one may want client
  * certificates, and nobody is to reach it without. Never rejects; `onError` is told why it ended early.
  */
 export async function warmUp(
-  handler: handleUnaryCall<Buffer, Buffer>,
+  transport: Transport,
   calls: number,
   onError: (error: unknown) => void,
 ): Promise<void> {
-  const server = new Server({ 'grpc.enable_channelz': 0 });
-  server.addService(authorizationDefinition, { Check: handler });
-  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-  const listener = createServer((socket) => injector.injectConnection(socket));
+  const listener = createServer(transport.accept);
   let client: Client | undefined;
   try {
     await new Promise<void>((resolve, reject) => {
@@ -36,8 +34,7 @@ export async function warmUp(
   } finally {
     client?.close();
     listener.close();
-    injector.destroy();
-    server.forceShutdown();
+    void transport.drain();
   }
 }
 

@@ -36,6 +36,7 @@ const listeners = z
         address: listenAddress.prefault('0.0.0.0:9090'),
         socket: socketAccess,
         tls: server,
+        transport: oneOf('tiergate', 'grpc-js').default('tiergate'),
         trust: listOf(network).default(['127.0.0.0/8', '::1']),
       })
       .prefault({}),

@@ -176,11 +176,12 @@ function createDoor(
   { config, log }: ServerContext,
   recordOutcome: RecordOutcome,
 ): EnvoyServer {
-  const { address, socket, tls } = config.listeners.grpc;
+  const { address, socket, tls, transport } = config.listeners.grpc;
   return createEnvoyServer({
     address: formatListenAddress(address),
     socketAccess: socket,
     tls,
+    transport,
     check,
     services,
     headers: [...headersRead(config), ...(config.tracing === undefined ? [] : traceHeaders)],

@@ -140,7 +140,7 @@ export function createRedisConnection(options: RedisConnectionOptions): RedisCon
    */
   function resume(): void {
     if (state.phase === 'closed') return;
-    resumeTimer = setTimeout(() => client.connect().catch(() => undefined), resumeDelayMs);
+    resumeTimer = setTimeout(() => void client.connect().catch(() => undefined), resumeDelayMs);
   }
 
   // Without a listener ioredis prints errors itself.

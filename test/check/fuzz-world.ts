@@ -293,9 +293,7 @@ export function createDoor(cluster: FuzzCluster, options: DoorOptions): Door {
       let response: Buffer | null | undefined;
       let isLate = false;
       let resolve: (answered: Answered | Promise<Answered>) => void = () => undefined;
-      // All of a call that the handler uses.
-      const call = { request, getDeadline: () => deadlineAtMs } as Parameters<typeof handler>[0];
-      handler(call, (_error, given) => {
+      handler(request, deadlineAtMs, (given) => {
         response = given;
         // Record and report of a bug come right after the answer.
         if (isLate) queueMicrotask(() => resolve(Promise.resolve().then(() => take(given))));

@@ -121,6 +121,7 @@ listeners: {grpc: {address: "unix:/run/tg.sock", tls: {cert: tls/cert.pem, key: 
 redis: {url: "redis://r", keySecretFile: ../key, passwordFile: /run/pw}`);
     expect(listeners.grpc).toEqual({
       address: { kind: 'unix', path: '/run/tg.sock' },
+      transport: 'tiergate',
       trust: ['127.0.0.0/8', '::1'],
       tls: { cert: '/etc/tiergate/tls/cert.pem', key: '/abs/key.pem', clientCa: undefined },
     });

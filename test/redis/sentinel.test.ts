@@ -22,12 +22,13 @@ async function startFake(answer: Answer): Promise<Fake> {
   const server: Server = createServer((socket) => {
     sockets.add(socket);
     socket.on('error', () => undefined);
-    socket.on('data', async (bytes) => {
+    const reply = async (bytes: Buffer): Promise<void> => {
       for (const command of commandsOf(bytes.toString())) {
-        const reply = await answer(command, socket);
-        if (!socket.destroyed) socket.write(reply);
+        const text = await answer(command, socket);
+        if (!socket.destroyed) socket.write(text);
       }
-    });
+    };
+    socket.on('data', (bytes) => void reply(bytes));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');

@@ -1,0 +1,121 @@
+import type { Duplex } from 'node:stream';
+import type { Socket } from 'node:net';
+import { createServer as createTlsServer, type SecureContextOptions, type TlsOptions } from 'node:tls';
+import type { Connection } from '../http2/connection.ts';
+import { type GrpcLimits, serveConnection } from './serve-connection.ts';
+import type { Methods } from './services.ts';
+
+export interface GrpcServerOptions {
+  readonly methods: Methods;
+  readonly limits: GrpcLimits;
+  /** Absent: without TLS. With `requestCert` clients have to show a certificate. */
+  readonly tls?: TlsOptions | undefined;
+  /** Quiet time after which a connection is pinged, and how long the answer may take, in milliseconds. */
+  readonly keepaliveMs: number;
+  readonly keepaliveTimeoutMs: number;
+  /** Age at which a connection is told to go, give or take a tenth, in milliseconds; then what its calls may take. */
+  readonly maxConnectionAgeMs: number;
+  readonly maxConnectionAgeGraceMs: number;
+}
+
+export interface GrpcServer {
+  /** Takes a connection that was accepted. */
+  readonly accept: (socket: Socket) => void;
+  /** For new connections. */
+  readonly setCertificate: (tls: SecureContextOptions) => void;
+  /** Tells every connection to go elsewhere; resolves when all are closed. */
+  readonly drain: () => Promise<void>;
+}
+
+interface Served {
+  readonly socket: Duplex;
+  readonly connection: Connection;
+}
+
+/** What a client may take until it has said something. */
+const handshakeTimeoutMs = 10_000;
+
+/** gRPC over connections that come from elsewhere. */
+export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
+  const { methods, limits, tls } = options;
+  const served = new Set<Served>();
+  let whenEmpty: (() => void) | undefined;
+  let isDraining = false;
+
+  function serve(socket: Duplex, peer: () => string): void {
+    const connection = serveConnection(socket, peer, methods, limits);
+    const one = { socket, connection };
+    served.add(one);
+    const stopWatching = watchConnection(one, options);
+    socket.once('close', () => {
+      stopWatching();
+      served.delete(one);
+      if (served.size === 0) whenEmpty?.();
+    });
+    if (isDraining) connection.drain();
+  }
+
+  const tlsServer =
+    tls && createTlsServer({ handshakeTimeout: handshakeTimeoutMs, ...tls, ALPNProtocols: ['h2'] });
+  tlsServer?.on('secureConnection', (socket) => {
+    // Without ALPN a client has prior knowledge; with another protocol it would have failed by now.
+    serve(socket, peerOf(socket));
+  });
+  // A client that is not let in knows why, and the listener forgets its socket by itself.
+  tlsServer?.on('tlsClientError', (_error, socket) => socket.destroy());
+
+  return {
+    accept(socket) {
+      if (tlsServer === undefined) serve(socket, peerOf(socket));
+      else tlsServer.emit('connection', socket);
+    },
+    setCertificate: (certificate) => tlsServer?.setSecureContext(certificate),
+    drain() {
+      isDraining = true;
+      if (served.size === 0) return Promise.resolve();
+      for (const { connection } of served) connection.drain();
+      return new Promise((resolve) => {
+        whenEmpty = resolve;
+      });
+    },
+  };
+}
+
+/** Ends it when it is silent, and tells it to go when it is old. */
+function watchConnection({ socket, connection }: Served, options: GrpcServerOptions): () => void {
+  const { keepaliveMs, keepaliveTimeoutMs, maxConnectionAgeMs, maxConnectionAgeGraceMs } = options;
+  let seenBytes = 0;
+  let isAsked = false;
+  let timer = setTimeout(look, Math.min(handshakeTimeoutMs, keepaliveMs));
+
+  function look(): void {
+    const bytes = connection.bytesRead();
+    const isSilent = bytes === seenBytes;
+    seenBytes = bytes;
+    if (isSilent && (isAsked || bytes === 0)) {
+      socket.destroy();
+      return;
+    }
+    isAsked = isSilent;
+    if (isAsked) connection.ping();
+    timer = setTimeout(look, isAsked ? keepaliveTimeoutMs : keepaliveMs).unref();
+  }
+
+  const age = Number.isFinite(maxConnectionAgeMs)
+    ? setTimeout(() => connection.drain(), maxConnectionAgeMs * (0.9 + Math.random() / 5))
+    : undefined;
+  const grace = Number.isFinite(maxConnectionAgeMs)
+    ? setTimeout(() => socket.destroy(), maxConnectionAgeMs * 1.1 + maxConnectionAgeGraceMs)
+    : undefined;
+  for (const each of [timer, age, grace]) each?.unref();
+  return () => {
+    for (const each of [timer, age, grace]) clearTimeout(each);
+  };
+}
+
+/** As grpc-js writes it: the port behind a colon, also behind an IPv6 address. */
+function peerOf({ remoteAddress, remotePort }: Socket): () => string {
+  // Gone with the connection, and asked for after it.
+  const peer = `${remoteAddress}:${remotePort}`;
+  return () => peer;
+}

@@ -1,0 +1,108 @@
+import type { Duplex } from 'node:stream';
+import {
+  type ErrorCode,
+  frameFlag,
+  type FrameHead,
+  frameHeaderBytes,
+  frameType,
+  pingBytes,
+  settingBytes,
+  wordBytes,
+  writeFrameHead,
+  writeWord,
+} from './frame.ts';
+
+/**
+ * Frames into one piece of memory, which leaves by one write: at the end of the turn, or when `flush` is called. What the
+ * peer does not read is kept, up to `mostUnreadBytes`; beyond it the socket is destroyed.
+ */
+export interface FrameWriter {
+  /** A header block that needs no CONTINUATION. */
+  readonly headers: (streamId: number, block: Buffer, isEnd: boolean) => void;
+  /** The bytes from `from` to `to`, which fit into one frame. */
+  readonly data: (streamId: number, bytes: Buffer, from: number, to: number) => void;
+  readonly windowUpdate: (streamId: number, bytes: number) => void;
+  readonly reset: (streamId: number, code: ErrorCode) => void;
+  /** The eight bytes that begin at `start`. */
+  readonly ping: (bytes: Buffer, start: number, isAck: boolean) => void;
+  readonly goAway: (lastStreamId: number, code: ErrorCode) => void;
+  readonly settings: (entries: readonly (readonly [id: number, value: number])[]) => void;
+  readonly acknowledgeSettings: () => void;
+  readonly flush: () => void;
+}
+
+const outputBytes = 64 * 1024;
+/** What a peer that reads nothing may make us keep for it. */
+const mostUnreadBytes = 8 * 1024 * 1024;
+
+export function createFrameWriter(socket: Duplex): FrameWriter {
+  let output = Buffer.allocUnsafeSlow(outputBytes);
+  let written = 0;
+  let willFlush = false;
+
+  /** Where the payload begins. */
+  function begin(head: FrameHead): number {
+    const bytes = frameHeaderBytes + head.length;
+    if (written + bytes > output.length) flush();
+    const at = written;
+    written += bytes;
+    if (!willFlush) {
+      willFlush = true;
+      queueMicrotask(flush);
+    }
+    return writeFrameHead(output, at, head);
+  }
+
+  function flush(): void {
+    willFlush = false;
+    if (written === 0) return;
+    const bytes = output.subarray(0, written);
+    written = 0;
+    if (socket.writable) socket.write(bytes);
+    // Zero: the system has taken all of it, so that the memory is ours again.
+    if (socket.writableLength === 0) return;
+    output = Buffer.allocUnsafeSlow(outputBytes);
+    if (socket.writableLength > mostUnreadBytes) socket.destroy();
+  }
+
+  function word(type: number, streamId: number, value: number): void {
+    // Before `output` is read: it may be another one then.
+    const at = begin({ length: wordBytes, type, flags: frameFlag.none, streamId });
+    writeWord(output, at, value);
+  }
+
+  return {
+    headers(streamId, block, isEnd) {
+      const flags = frameFlag.endHeaders | (isEnd ? frameFlag.endStream : frameFlag.none);
+      const at = begin({ length: block.length, type: frameType.headers, flags, streamId });
+      block.copy(output, at);
+    },
+    data(streamId, bytes, from, to) {
+      const at = begin({ length: to - from, type: frameType.data, flags: frameFlag.none, streamId });
+      bytes.copy(output, at, from, to);
+    },
+    windowUpdate: (streamId, bytes) => word(frameType.windowUpdate, streamId, bytes),
+    reset: (streamId, code) => word(frameType.rstStream, streamId, code),
+    ping(bytes, start, isAck) {
+      const flags = isAck ? frameFlag.ack : frameFlag.none;
+      const at = begin({ length: pingBytes, type: frameType.ping, flags, streamId: 0 });
+      bytes.copy(output, at, start, start + pingBytes);
+    },
+    goAway(lastStreamId, code) {
+      const at = begin({ length: 2 * wordBytes, type: frameType.goAway, flags: frameFlag.none, streamId: 0 });
+      writeWord(output, writeWord(output, at, lastStreamId), code);
+    },
+    settings(entries) {
+      const length = entries.length * settingBytes;
+      let at = begin({ length, type: frameType.settings, flags: frameFlag.none, streamId: 0 });
+      for (const [id, value] of entries) {
+        output.writeUInt16BE(id, at);
+        at = writeWord(output, at + 2, value);
+      }
+    },
+    acknowledgeSettings() {
+      begin({ length: 0, type: frameType.settings, flags: frameFlag.ack, streamId: 0 });
+    },
+    flush,
+  };
+}

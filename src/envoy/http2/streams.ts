@@ -1,0 +1,282 @@
+import { type Answers, createAnswers } from './answers.ts';
+import { ConnectionFault } from './connection-fault.ts';
+import {
+  defaultWindowBytes,
+  type ErrorCode,
+  errorCode,
+  type Frame,
+  frameFlag,
+  hasFlag,
+  mostWindowBytes,
+} from './frame.ts';
+import type { FrameWriter } from './frame-writer.ts';
+import type { HeaderList } from './header-block.ts';
+import { withoutPadding } from './header-frames.ts';
+import type { HeaderField } from './header-table.ts';
+import { readRequestHead, type RequestHead } from './request-head.ts';
+
+/** One request and its answer. */
+export interface Stream {
+  readonly id: number;
+}
+
+/** What takes the body of a request. Must not throw. */
+export interface StreamReceiver {
+  /** A piece of the body, in memory that stays; `isEnd` with the last one, which may be empty. */
+  readonly receive: (bytes: Buffer, isEnd: boolean) => void;
+  /** Nobody waits for the answer any more: it was reset by either side, or the connection is lost. */
+  readonly cancelled: () => void;
+}
+
+/**
+ * Told of every request. The array is used for other requests again; some fields are missing where the list was too
+ * long. May answer at once. Must not throw.
+ */
+export type BeginStream = (
+  stream: Stream,
+  head: RequestHead,
+  fields: readonly HeaderField[],
+  isTooLong: boolean,
+) => StreamReceiver;
+
+export interface StreamLimits {
+  /** What a peer may send of a body before `consumed` is called; not less than 65 535, which it may before it hears of it. */
+  readonly streamWindowBytes: number;
+  /** Streams that are open, and the ones that the peer has reset and that are still worked for. */
+  readonly maxConcurrentStreams: number;
+}
+
+export interface OpenStream extends Stream {
+  receiver: StreamReceiver;
+  sendWindow: number;
+  receiveWindow: number;
+  /** Of its body, on the account of the connection's window. */
+  unconsumedBytes: number;
+  bodyBytes: number;
+  /** As its header says; -1: it does not. */
+  readonly contentLength: number;
+  isReceived: boolean;
+}
+
+export interface StreamsOptions {
+  readonly writer: FrameWriter;
+  readonly beginStream: BeginStream;
+  readonly limits: StreamLimits;
+  /** Told when a stream has ended. */
+  readonly onEnded: () => void;
+}
+
+/** The streams of a connection (RFC 9113 section 5). What the peer does wrong throws ConnectionFault, or resets its stream. */
+export interface Streams {
+  readonly answers: Answers<OpenStream>;
+  readonly isOpen: (stream: Stream) => stream is OpenStream;
+  readonly readHeaders: (streamId: number, isEnd: boolean, list: HeaderList) => void;
+  readonly readData: (frame: Frame) => void;
+  /** SETTINGS_INITIAL_WINDOW_SIZE of the peer. */
+  readonly setPeerWindow: (bytes: number) => void;
+  /** WINDOW_UPDATE of a stream. */
+  readonly widen: (streamId: number, bytes: number) => void;
+  readonly consumed: (stream: Stream, bytes: number) => void;
+  readonly end: (stream: Stream, trailers: Buffer) => void;
+  readonly cancel: (streamId: number) => void;
+  readonly cancelAll: () => void;
+  readonly reset: (streamId: number, code: ErrorCode) => void;
+  /** From now on new requests are refused. */
+  readonly refuse: () => void;
+  readonly isIdle: () => boolean;
+  /** The last one that a request came on. */
+  readonly lastId: () => number;
+}
+
+/** Bodies that are under way on one connection, together. */
+export const connectionWindowBytes = 16 * 1024 * 1024;
+
+export function createStreams(options: StreamsOptions): Streams {
+  const { writer, beginStream, limits } = options;
+  const streams = new Map<number, OpenStream>();
+  let lastId = 0;
+  let isRefusing = false;
+  /** Streams that we have not ended, also where the peer has gone. */
+  let working = 0;
+  let receiveWindow = connectionWindowBytes;
+  /** Of bodies that are dealt with, and of which the peer has not been told. */
+  let creditBytes = 0;
+  /** Of new streams. */
+  let peerWindow = defaultWindowBytes;
+  const answers = createAnswers<OpenStream>({
+    writer,
+    isOpen,
+    onEnded(stream) {
+      streams.delete(stream.id);
+      // It need not send what nobody reads (section 8.1).
+      if (!stream.isReceived) {
+        credit(stream.unconsumedBytes);
+        writer.reset(stream.id, errorCode.none);
+      }
+      options.onEnded();
+    },
+  });
+
+  function isOpen(stream: Stream): stream is OpenStream {
+    return streams.get(stream.id) === stream;
+  }
+
+  function readHeaders(id: number, isEnd: boolean, list: HeaderList): void {
+    const open = streams.get(id);
+    if (open !== undefined) readTrailers(open, isEnd, list);
+    else if (id % 2 === 0) throw new ConnectionFault(errorCode.protocol, 'HEADERS on no stream of a client');
+    else if (id <= lastId)
+      throw new ConnectionFault(errorCode.streamClosed, 'HEADERS on a stream that is over');
+    else readRequest(id, isEnd, list);
+  }
+
+  function readRequest(id: number, isEnd: boolean, { fields, isTooLong }: HeaderList): void {
+    lastId = id;
+    if (isRefusing || working >= limits.maxConcurrentStreams) {
+      writer.reset(id, errorCode.refusedStream);
+      return;
+    }
+    const head = readRequestHead(fields);
+    if (head === undefined) {
+      writer.reset(id, errorCode.protocol);
+      return;
+    }
+    const stream: OpenStream = {
+      id,
+      receiver: nobody,
+      sendWindow: peerWindow,
+      receiveWindow: limits.streamWindowBytes,
+      unconsumedBytes: 0,
+      bodyBytes: 0,
+      contentLength: head.contentLength,
+      isReceived: false,
+    };
+    working += 1;
+    streams.set(id, stream);
+    stream.receiver = beginStream(stream, head, fields, isTooLong);
+    if (isEnd && isOpen(stream)) receive(stream, noBytes, true);
+  }
+
+  function readTrailers(stream: OpenStream, isEnd: boolean, { fields }: HeaderList): void {
+    if (stream.isReceived) reset(stream.id, errorCode.streamClosed);
+    else if (!isEnd || fields.some(({ kind }) => kind !== 'regular')) reset(stream.id, errorCode.protocol);
+    else receive(stream, noBytes, true);
+  }
+
+  function readData(frame: Frame): void {
+    const { streamId, bytes, start, end } = frame;
+    assertBegun(streamId);
+    const length = end - start;
+    receiveWindow -= length;
+    if (receiveWindow < 0) throw new ConnectionFault(errorCode.flowControl, 'more than our window');
+    const [from, to] = withoutPadding(frame);
+    const stream = streams.get(streamId);
+    if (stream === undefined || stream.isReceived) {
+      credit(length);
+      reset(streamId, errorCode.streamClosed);
+      return;
+    }
+    stream.unconsumedBytes += length;
+    stream.receiveWindow -= length;
+    if (stream.receiveWindow < 0) reset(streamId, errorCode.flowControl);
+    else receive(stream, bytes.subarray(from, to), hasFlag(frame, frameFlag.endStream));
+  }
+
+  function receive(stream: OpenStream, bytes: Buffer, isEnd: boolean): void {
+    stream.bodyBytes += bytes.length;
+    const { contentLength, bodyBytes } = stream;
+    if (contentLength >= 0 && (isEnd ? bodyBytes !== contentLength : bodyBytes > contentLength)) {
+      reset(stream.id, errorCode.protocol);
+      return;
+    }
+    if (isEnd) {
+      stream.isReceived = true;
+      credit(stream.unconsumedBytes);
+    }
+    stream.receiver.receive(bytes, isEnd);
+  }
+
+  /** The peer may send as much again. It is told in large steps. */
+  function credit(bytes: number): void {
+    creditBytes += bytes;
+    if (creditBytes < connectionWindowBytes / 2) return;
+    writer.windowUpdate(0, creditBytes);
+    receiveWindow += creditBytes;
+    creditBytes = 0;
+  }
+
+  function cancel(id: number): void {
+    assertBegun(id);
+    const stream = streams.get(id);
+    if (stream === undefined) return;
+    streams.delete(id);
+    if (!stream.isReceived) credit(stream.unconsumedBytes);
+    stream.receiver.cancelled();
+  }
+
+  function reset(id: number, code: ErrorCode): void {
+    writer.reset(id, code);
+    if (streams.has(id)) cancel(id);
+  }
+
+  function assertBegun(id: number): void {
+    if (id === 0 || id > lastId) throw new ConnectionFault(errorCode.protocol, 'a frame on no stream');
+  }
+
+  return {
+    answers,
+    isOpen,
+    readHeaders,
+    readData,
+    setPeerWindow(bytes) {
+      if (bytes > mostWindowBytes) throw tooLargeAWindow();
+      const more = bytes - peerWindow;
+      peerWindow = bytes;
+      for (const stream of streams.values()) {
+        stream.sendWindow += more;
+        if (stream.sendWindow > mostWindowBytes) throw tooLargeAWindow();
+      }
+    },
+    widen(id, bytes) {
+      assertBegun(id);
+      const stream = streams.get(id);
+      if (stream === undefined) return;
+      stream.sendWindow += bytes;
+      if (bytes === 0) reset(id, errorCode.protocol);
+      else if (stream.sendWindow > mostWindowBytes) reset(id, errorCode.flowControl);
+      else answers.proceed();
+    },
+    consumed(stream, bytes) {
+      if (!isOpen(stream) || stream.isReceived || bytes === 0) return;
+      stream.unconsumedBytes -= bytes;
+      stream.receiveWindow += bytes;
+      writer.windowUpdate(stream.id, bytes);
+      credit(bytes);
+    },
+    end(stream, trailers) {
+      working -= 1;
+      if (isOpen(stream)) answers.end(stream, trailers);
+      else options.onEnded();
+    },
+    cancel,
+    cancelAll() {
+      const cut = [...streams.values()];
+      streams.clear();
+      answers.forgetAll();
+      for (const { receiver } of cut) receiver.cancelled();
+    },
+    reset,
+    refuse() {
+      isRefusing = true;
+    },
+    isIdle: () => working === 0 && streams.size === 0,
+    lastId: () => lastId,
+  };
+}
+
+const noBytes = Buffer.alloc(0);
+const nobody: StreamReceiver = { receive: () => undefined, cancelled: () => undefined };
+
+function tooLargeAWindow(): ConnectionFault {
+  return new ConnectionFault(errorCode.flowControl, 'a window that is too large');
+}
