@@ -9,6 +9,7 @@ import {
   leave,
   lengthDelimited,
   readFields,
+  readInt64,
   readMessage,
   readText,
   skip,
@@ -182,7 +183,7 @@ function request(draft: Draft, field: number): boolean {
   const outerEnd = enter(draft);
   while (reader.pos < reader.len) {
     const tag = reader.uint32();
-    if (tag === sizeTag) draft.size = Number(reader.int64());
+    if (tag === sizeTag) draft.size = readInt64(draft);
     else if ((tag & 7) !== lengthDelimited || !httpRequest(draft, tag >>> 3)) skip(draft, tag);
   }
   leave(draft, outerEnd);

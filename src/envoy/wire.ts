@@ -20,6 +20,8 @@ export function createReader(bytes: Buffer): protobuf.Reader {
  */
 const maxEntries = 4096;
 
+const mostVarintBytes = 10;
+
 /** Tag of a field that has a length: text, bytes, messages (protobuf encoding, wire type 2). */
 export const lengthDelimited = 2;
 
@@ -84,6 +86,24 @@ function endOf(reader: protobuf.Reader, length: number): number {
   const end = reader.pos + length;
   if (end > reader.len) throw new RangeError('a length beyond the end of its message');
   return end;
+}
+
+/**
+ * A proto3 `int64` as a number, exact below 2^53; every negative one is -1. Not the Reader's own, which makes an object that
+ * only its text makes a number of.
+ */
+export function readInt64({ bytes, reader }: Wire): number {
+  let value = 0;
+  let scale = 1;
+  for (let read = 0; read < mostVarintBytes && reader.pos < reader.len; read += 1) {
+    const byte = bytes[reader.pos] as number;
+    reader.pos += 1;
+    value += (byte & 0x7f) * scale;
+    // Two's complement in ten bytes.
+    if (byte < 0x80) return value < 2 ** 63 ? value : -1;
+    scale *= 0x80;
+  }
+  throw new RangeError('a number without an end');
 }
 
 /** A proto3 `string`. Not the Reader's own, which cuts one that is too long and puts up with bytes that are no text. */

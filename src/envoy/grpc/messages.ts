@@ -3,13 +3,17 @@ import { type GrpcFault, grpcStatus } from './status.ts';
 /** Whether it is compressed, and its length in four bytes (gRPC's PROTOCOL-HTTP2, `Length-Prefixed-Message`). */
 export const prefixBytes = 5;
 
-/** With its prefix. */
+/** A message of usual length is put together here, since whoever sends it copies it. */
+const scratch = Buffer.allocUnsafeSlow(16 * 1024);
+
+/** With its prefix; in memory that is good until the next call. */
 export function frameMessage(message: Buffer): Buffer {
-  const framed = Buffer.allocUnsafe(prefixBytes + message.length);
+  const length = prefixBytes + message.length;
+  const framed = length <= scratch.length ? scratch : Buffer.allocUnsafe(length);
   framed[0] = 0;
   framed.writeUInt32BE(message.length, 1);
   message.copy(framed, prefixBytes);
-  return framed;
+  return framed.subarray(0, length);
 }
 
 /** Takes messages out of the pieces in which a body comes. */

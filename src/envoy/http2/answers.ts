@@ -18,6 +18,7 @@ export interface AnswersOptions<S extends AnsweredStream> {
 
 /** Answers within the peer's windows (RFC 9113 section 5.2). */
 export interface Answers<S extends AnsweredStream> {
+  /** The bytes are copied. */
   readonly sendData: (stream: S, bytes: Buffer) => void;
   /** After the data. */
   readonly end: (stream: S, block: Buffer) => void;
@@ -63,7 +64,7 @@ export function createAnswers<S extends AnsweredStream>(options: AnswersOptions<
 
   /** A stream whose own window is spent does not hold up the others. */
   function proceed(): void {
-    if (blocked.length === 0) return;
+    if (blocked.length === 0 || window <= 0) return;
     const stalled = new Set<S>();
     blocked = blocked.filter((waiting) => {
       if (!isOpen(waiting.stream)) return false;
@@ -71,6 +72,10 @@ export function createAnswers<S extends AnsweredStream>(options: AnswersOptions<
       stalled.add(waiting.stream);
       return true;
     });
+  }
+
+  function isWaiting(stream: S): boolean {
+    return blocked.length > 0 && blocked.some((each) => each.stream === stream);
   }
 
   function finish(stream: S, block: Buffer): void {
@@ -81,11 +86,11 @@ export function createAnswers<S extends AnsweredStream>(options: AnswersOptions<
   return {
     sendData(stream, bytes) {
       const most = Math.min(window, stream.sendWindow, defaultFrameBytes);
-      if (blocked.length === 0 && bytes.length <= most) {
+      if (bytes.length <= most && !isWaiting(stream)) {
         write(stream, bytes, 0, bytes.length);
         return;
       }
-      blocked.push({ stream, bytes, at: 0, end: undefined });
+      blocked.push({ stream, bytes: Buffer.from(bytes), at: 0, end: undefined });
       proceed();
     },
     end(stream, block) {

@@ -38,7 +38,7 @@ export interface ConnectionLimits extends StreamLimits {
 /** Blocks of headers are encoded without the dynamic table. What is sent on a stream that is over is dropped. */
 export interface Connection {
   readonly sendHeaders: (stream: Stream, block: Buffer) => void;
-  /** Waits for the peer's window if need be. */
+  /** Waits for the peer's window if need be. The bytes are copied. */
   readonly sendData: (stream: Stream, bytes: Buffer) => void;
   /** The last headers of the answer, after its data. Every stream has to be ended, also one that was cancelled. */
   readonly end: (stream: Stream, block: Buffer) => void;
@@ -71,6 +71,7 @@ export function createConnection(
   function read(piece: Buffer): void {
     if (phase === 'ended') return;
     bytesRead += piece.length;
+    writer.gather();
     try {
       readFrames(piece);
     } catch (error) {

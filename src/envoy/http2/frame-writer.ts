@@ -28,6 +28,8 @@ export interface FrameWriter {
   readonly goAway: (lastStreamId: number, code: ErrorCode) => void;
   readonly settings: (entries: readonly (readonly [id: number, value: number])[]) => void;
   readonly acknowledgeSettings: () => void;
+  /** Until the next `flush`, nothing leaves by itself. */
+  readonly gather: () => void;
   readonly flush: () => void;
 }
 
@@ -48,7 +50,8 @@ export function createFrameWriter(socket: Duplex): FrameWriter {
     written += bytes;
     if (!willFlush) {
       willFlush = true;
-      queueMicrotask(flush);
+      // After the microtasks: answers that the same turn brings leave together.
+      process.nextTick(flush);
     }
     return writeFrameHead(output, at, head);
   }
@@ -102,6 +105,9 @@ export function createFrameWriter(socket: Duplex): FrameWriter {
     },
     acknowledgeSettings() {
       begin({ length: 0, type: frameType.settings, flags: frameFlag.ack, streamId: 0 });
+    },
+    gather() {
+      willFlush = true;
     },
     flush,
   };
