@@ -21,9 +21,12 @@ const leased = 'tiergate, leased limits';
 const exact = 'tiergate, exact limits';
 const reserved = 'tiergate, tokens reserved';
 const floorName = 'floor: grpc-js, constant answer';
+const ownFloorName = 'floor: own HTTP/2, constant answer';
+const byLibrary = 'tiergate by grpc-js, leased limits';
 const alone = 'Envoy alone';
 const doors = {
   grpc: 'tiergate, gRPC over TCP',
+  library: 'tiergate, gRPC by grpc-js over TCP',
   tcpFloor: 'floor: node:http over TCP',
   tcp: 'tiergate, HTTP over TCP',
   unixFloor: 'floor: node:http, Unix socket',
@@ -72,6 +75,13 @@ export async function createSuites(world: World): Promise<Readonly<Record<string
     return { ours, floor: await world.startFloor(await checkOnce(ours, encode(first)), socket) };
   }
 
+  /** The floor that is left: a constant answer on the door's own HTTP/2. */
+  async function ownFloorOf(ours: Answerer, socket: SocketKind): Promise<Answerer> {
+    const [first] = sentBy('leased');
+    if (first === undefined) throw new Error('no token');
+    return world.startFloor(await checkOnce(ours, encode(first)), socket, 'tiergate');
+  }
+
   /** The same contenders through Envoy, each behind one of its own. */
   async function throughEnvoy(
     { ours, floor }: Pair,
@@ -101,7 +111,12 @@ export async function createSuites(world: World): Promise<Readonly<Record<string
 
   /** Behind an Envoy each. */
   async function httpContenders(
-    { tcp, unix, grpc }: Readonly<Record<'tcp' | 'unix', Pair>> & { readonly grpc: Answerer },
+    {
+      tcp,
+      unix,
+      grpc,
+      library,
+    }: Readonly<Record<'tcp' | 'unix', Pair>> & Readonly<Record<'grpc' | 'library', Answerer>>,
     load: (port: number, file: string) => Contender['load'],
   ): Promise<readonly Contender[]> {
     const file = http['leased'] ?? '';
@@ -113,6 +128,7 @@ export async function createSuites(world: World): Promise<Readonly<Record<string
     return [
       { name: alone, gateway: none, load: load(none.port, file) },
       await behind(doors.grpc, grpc),
+      await behind(doors.library, library),
       await behind(doors.tcpFloor, tcp.floor),
       await behind(doors.tcp, tcp.ours),
       await behind(doors.unixFloor, unix.floor),
@@ -123,18 +139,25 @@ export async function createSuites(world: World): Promise<Readonly<Record<string
   return {
     async grpc(effort) {
       const { ours, floor } = await pair('tcp');
+      const ownFloor = await ownFloorOf(ours, 'tcp');
+      const library = await world.startAuthorizer({ transport: 'grpc-js' });
       const rows = await inTurns(
         world,
         [
           { name: floorName, answerer: floor, load: byGrpc(floor, checks['leased'] ?? '') },
+          { name: ownFloorName, answerer: ownFloor, load: byGrpc(ownFloor, checks['leased'] ?? '') },
           { name: leased, answerer: ours, load: byGrpc(ours, checks['leased'] ?? '') },
+          { name: byLibrary, answerer: library, load: byGrpc(library, checks['leased'] ?? '') },
           { name: exact, answerer: ours, load: byGrpc(ours, checks['exact'] ?? '') },
           { name: reserved, answerer: ours, load: byGrpc(ours, checks['tokens'] ?? '') },
           { name: 'tiergate, no limits', answerer: ours, load: byGrpc(ours, checks['unlimited'] ?? '') },
         ],
         effort,
       );
-      await stopAll([{ ours, floor }]);
+      await stopAll([
+        { ours, floor },
+        { ours: library, floor: ownFloor },
+      ]);
       return {
         title: 'gRPC alone',
         words: 'One connection, 100 Checks in flight, closed loop. Everything cached.',
@@ -234,12 +257,13 @@ export async function createSuites(world: World): Promise<Readonly<Record<string
 
     async http(effort) {
       const [tcp, unix, grpc] = [await httpPair('tcp'), await httpPair('unix'), await pair('tcp')];
+      const library = await world.startAuthorizer({ transport: 'grpc-js' });
       const rows = await inTurns(
         world,
-        await httpContenders({ tcp, unix, grpc: grpc.ours }, closedLoop),
+        await httpContenders({ tcp, unix, grpc: grpc.ours, library }, closedLoop),
         effort,
       );
-      await stopAll([tcp, unix, grpc]);
+      await Promise.all([stopAll([tcp, unix, grpc]), library.stop()]);
       const by = perSecond;
       return {
         title: 'Through Envoy by the HTTP door, closed loop',
@@ -257,9 +281,9 @@ export async function createSuites(world: World): Promise<Readonly<Record<string
           }),
           verdict(rows, {
             must: 'door',
-            words: 'throughput, HTTP on a Unix socket, to gRPC over TCP',
+            words: 'throughput, HTTP on a Unix socket, to gRPC by grpc-js over TCP',
             of: doors.unix,
-            to: doors.grpc,
+            to: doors.library,
             by,
             bound: { atLeast: 1.4 },
           }),

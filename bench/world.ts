@@ -9,6 +9,7 @@ import { Client, credentials } from '@grpc/grpc-js';
 import type { Endpoint } from '../src/sandbox/envoy-cluster.ts';
 import { ownUsers } from '../src/sandbox/seed.ts';
 import { checkMethod } from '../src/envoy/authorization.ts';
+import type { TransportKind } from '../src/envoy/transport.ts';
 import { freePort } from '../test/real/free-port.ts';
 import { redisCli, startRedis } from '../test/real/redis.ts';
 import { type RunningProcess, startProcess } from '../test/real/running-process.ts';
@@ -29,7 +30,7 @@ export interface World {
   /** A process of the built program, as it is shipped. */
   readonly startAuthorizer: (options?: AuthorizerOptions) => Promise<Answerer>;
   /** `bench/floor`: the same answer to everything. */
-  readonly startFloor: (answer: Buffer, socket: SocketKind) => Promise<Answerer>;
+  readonly startFloor: (answer: Buffer, socket: SocketKind, transport?: TransportKind) => Promise<Answerer>;
   /** The same behind HTTP: the answer of that door, to everything. */
   readonly startHttpFloor: (answer: HttpAnswer, socket: SocketKind) => Promise<Answerer>;
   readonly startGateway: (authorizer: Answerer | undefined) => Promise<Gateway>;
@@ -48,6 +49,8 @@ export interface AuthorizerOptions {
   readonly socket?: SocketKind;
   /** Absent: no HTTP door. */
   readonly http?: SocketKind;
+  /** Default `tiergate`. */
+  readonly transport?: TransportKind;
   readonly nodeArgs?: readonly string[];
   /** Over what the benchmark's process file says. */
   readonly config?: Readonly<Record<string, unknown>>;
@@ -129,6 +132,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     program,
     socket = 'tcp',
     http,
+    transport = 'tiergate',
     nodeArgs = [],
     config = {},
   }: AuthorizerOptions = {}): Promise<Answerer> {
@@ -140,7 +144,7 @@ export async function startWorld(options: WorldOptions): Promise<World> {
       file,
       JSON.stringify({
         listeners: {
-          grpc: { address: place.address },
+          grpc: { address: place.address, transport },
           ...(httpPlace !== undefined && { http: { address: httpPlace.address } }),
           ops: { address: `127.0.0.1:${opsPort}` },
         },
@@ -173,11 +177,15 @@ export async function startWorld(options: WorldOptions): Promise<World> {
     return answerer;
   }
 
-  async function startFloor(answer: Buffer, socket: SocketKind): Promise<Answerer> {
+  async function startFloor(
+    answer: Buffer,
+    socket: SocketKind,
+    transport: TransportKind = 'grpc-js',
+  ): Promise<Answerer> {
     const place = await placeOf(socket, folder);
     const file = join(folder, `answer-${randomBytes(6).toString('hex')}`);
     await writeFile(file, answer);
-    const started = await startProgram('floor', [place.address, file], place.endpoint);
+    const started = await startProgram('floor', [place.address, file, transport], place.endpoint);
     return { ...place, pid: started.pid, stop: started.kill, metrics: () => Promise.resolve(new Map()) };
   }
 

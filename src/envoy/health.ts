@@ -27,7 +27,7 @@ export interface Health {
   };
   /** NOT_SERVING until it is first called with true. */
   readonly setServing: (isServing: boolean) => void;
-  /** Ends every Watch: a stream that stays open would hold up the end of the server. */
+  /** Ends every Watch, also those that come later: a stream that stays open would hold up the end of the server. */
   readonly end: () => void;
 }
 
@@ -36,6 +36,7 @@ export function createHealth(services: readonly string[]): Health {
   const known = new Set(['', ...services]);
   const watches = new Map<Watch, ServingStatus>();
   let serving: ServingStatus = 'NOT_SERVING';
+  let isEnding = false;
 
   return {
     definition: loadHealthDefinition(),
@@ -47,6 +48,10 @@ export function createHealth(services: readonly string[]): Health {
       Watch(call) {
         // A service that is unknown now may be known later, says the protocol: the stream stays open.
         const answer = known.has(call.request.service) ? serving : 'SERVICE_UNKNOWN';
+        if (isEnding) {
+          call.end({ status: answer });
+          return;
+        }
         watches.set(call, answer);
         call.once('cancelled', () => watches.delete(call));
         call.once('close', () => watches.delete(call));
@@ -62,6 +67,7 @@ export function createHealth(services: readonly string[]): Health {
       }
     },
     end() {
+      isEnding = true;
       for (const call of watches.keys()) call.end();
       watches.clear();
     },

@@ -39,8 +39,8 @@ const handshakeTimeoutMs = 10_000;
 export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
   const { methods, limits, tls } = options;
   const served = new Set<Served>();
-  let whenEmpty: (() => void) | undefined;
-  let isDraining = false;
+  let drained: Promise<void> | undefined;
+  let whenEmpty: () => void = () => undefined;
 
   function serve(socket: Duplex, peer: () => string): void {
     const connection = serveConnection(socket, peer, methods, limits);
@@ -50,9 +50,9 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     socket.once('close', () => {
       stopWatching();
       served.delete(one);
-      if (served.size === 0) whenEmpty?.();
+      if (served.size === 0) whenEmpty();
     });
-    if (isDraining) connection.drain();
+    if (drained !== undefined) connection.drain();
   }
 
   const tlsServer =
@@ -71,12 +71,12 @@ export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
     },
     setCertificate: (certificate) => tlsServer?.setSecureContext(certificate),
     drain() {
-      isDraining = true;
-      if (served.size === 0) return Promise.resolve();
-      for (const { connection } of served) connection.drain();
-      return new Promise((resolve) => {
+      drained ??= new Promise((resolve) => {
         whenEmpty = resolve;
+        for (const { connection } of served) connection.drain();
+        if (served.size === 0) resolve();
       });
+      return drained;
     },
   };
 }
@@ -86,7 +86,7 @@ function watchConnection({ socket, connection }: Served, options: GrpcServerOpti
   const { keepaliveMs, keepaliveTimeoutMs, maxConnectionAgeMs, maxConnectionAgeGraceMs } = options;
   let seenBytes = 0;
   let isAsked = false;
-  let timer = setTimeout(look, Math.min(handshakeTimeoutMs, keepaliveMs));
+  let timer = after(Math.min(handshakeTimeoutMs, keepaliveMs), look);
 
   function look(): void {
     const bytes = connection.bytesRead();
@@ -98,19 +98,23 @@ function watchConnection({ socket, connection }: Served, options: GrpcServerOpti
     }
     isAsked = isSilent;
     if (isAsked) connection.ping();
-    timer = setTimeout(look, isAsked ? keepaliveTimeoutMs : keepaliveMs).unref();
+    timer = after(isAsked ? keepaliveTimeoutMs : keepaliveMs, look);
   }
 
-  const age = Number.isFinite(maxConnectionAgeMs)
-    ? setTimeout(() => connection.drain(), maxConnectionAgeMs * (0.9 + Math.random() / 5))
-    : undefined;
-  const grace = Number.isFinite(maxConnectionAgeMs)
-    ? setTimeout(() => socket.destroy(), maxConnectionAgeMs * 1.1 + maxConnectionAgeGraceMs)
-    : undefined;
-  for (const each of [timer, age, grace]) each?.unref();
+  const ageMs = maxConnectionAgeMs * (0.9 + Math.random() / 5);
+  const age = after(ageMs, () => connection.drain());
+  const grace = after(ageMs + maxConnectionAgeGraceMs, () => socket.destroy());
   return () => {
     for (const each of [timer, age, grace]) clearTimeout(each);
   };
+}
+
+/** Node takes what is longer for one millisecond. */
+const longestTimerMs = 2 ** 31 - 1;
+
+/** Undefined: not within the life of any process. */
+function after(ms: number, act: () => void): NodeJS.Timeout | undefined {
+  return ms > longestTimerMs ? undefined : setTimeout(act, ms).unref();
 }
 
 /** As grpc-js writes it: the port behind a colon, also behind an IPv6 address. */

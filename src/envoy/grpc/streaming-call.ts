@@ -70,7 +70,8 @@ export function createStreamingCall(start: CallStart, codec: MessageCodec): Stre
     } else {
       connection.end(stream, hasSentHeaders ? faultTrailers(fault) : onlyTrailers(fault));
     }
-    process.nextTick(() => call.destroy());
+    // Messages that came before the end are still on their way to whoever takes them.
+    setImmediate(() => call.destroy());
   }
 
   function sendHeaders(): void {
@@ -109,8 +110,8 @@ export function createStreamingCall(start: CallStart, codec: MessageCodec): Stre
       },
       cancelled() {
         if (isFinished) return;
+        setImmediate(() => call.emit('cancelled', 'cancelled'));
         finish({ code: grpcStatus.cancelled, details: '' });
-        call.emit('cancelled', 'cancelled');
       },
     },
   };
