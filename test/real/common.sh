@@ -87,7 +87,7 @@ build_tool() {
   local out=$1 name=$2 module=$3 version=$4 package=${5:-} go
   go=$(choose_go)
   [ -x "$go" ] || fail "no Go to build with"
-  grep -Eq "^(require)?\s*$module v$version( |\$)" "$real_dir/$name/go.mod" || fail "$name/go.mod is not at $module $version"
+  grep -Eq "^(require)?\s*$module v${version//+/[+]}( |\$)" "$real_dir/$name/go.mod" || fail "$name/go.mod is not at $module $version"
   say "building $name $version with $("$go" env GOVERSION)"
   export GOTOOLCHAIN=local GOWORK=off GOFLAGS=
   cd "$real_dir/$name"

@@ -6,7 +6,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 # The quick ones first: side by side they would only get in the compiler's way.
 failed=
-for part in redis envoy promtool nginx caddy chromium kustomize helm keycloak kubernetes; do
+for part in redis envoy promtool nginx caddy chromium h2spec kustomize helm keycloak kubernetes; do
   bash "$here/setup-$part.sh" || failed+=" $part"
 done
 
