@@ -11,9 +11,10 @@ export interface AnsweredStream {
 
 export interface AnswersOptions<S extends AnsweredStream> {
   readonly writer: FrameWriter;
-  readonly isOpen: (stream: S) => boolean;
   /** The last headers have left. */
   readonly onEnded: (stream: S) => void;
+  /** The peer makes us hold more answers than anyone waits for. */
+  readonly onTooMuch: () => void;
 }
 
 /** Answers within the peer's windows (RFC 9113 section 5.2). */
@@ -24,23 +25,36 @@ export interface Answers<S extends AnsweredStream> {
   readonly end: (stream: S, block: Buffer) => void;
   /** WINDOW_UPDATE of the connection. Throws ConnectionFault for a window that is too large. */
   readonly widen: (bytes: number) => void;
-  /** Something was set that may let data go. */
+  /** The windows of all streams have changed. */
   readonly proceed: () => void;
+  /** That of one stream has. */
+  readonly proceedWith: (stream: S) => void;
+  /** Nobody waits for the rest. */
+  readonly forget: (stream: S) => void;
   readonly forgetAll: () => void;
 }
 
-interface Blocked<S> {
-  readonly stream: S;
-  readonly bytes: Buffer;
+/** Of one stream, what has not left. */
+interface Held {
+  readonly parts: Buffer[];
+  /** The first part that is not out, and how much of it is. */
+  part: number;
   at: number;
+  bytes: number;
   /** Follows the last byte. */
   end: Buffer | undefined;
 }
 
+/** Of one connection. A part counts for more than its bytes: so small ones are no way around it. */
+const mostHeldBytes = 32 * 1024 * 1024;
+const partOverheadBytes = 256;
+
 export function createAnswers<S extends AnsweredStream>(options: AnswersOptions<S>): Answers<S> {
-  const { writer, isOpen, onEnded } = options;
+  const { writer, onEnded, onTooMuch } = options;
   let window = defaultWindowBytes;
-  let blocked: Blocked<S>[] = [];
+  /** In the order in which they were held up. */
+  const heldByStream = new Map<S, Held>();
+  let heldBytes = 0;
 
   /** A part that fits into one frame, which every peer takes. */
   function write(stream: S, bytes: Buffer, from: number, to: number): void {
@@ -50,32 +64,50 @@ export function createAnswers<S extends AnsweredStream>(options: AnswersOptions<
   }
 
   /** True once all of it has left. */
-  function writeAsFarAsItGoes(waiting: Blocked<S>): boolean {
-    const { stream, bytes } = waiting;
-    while (waiting.at < bytes.length) {
-      const most = Math.min(bytes.length - waiting.at, window, stream.sendWindow, defaultFrameBytes);
-      if (most <= 0) return false;
-      write(stream, bytes, waiting.at, waiting.at + most);
-      waiting.at += most;
+  function writeAsFarAsItGoes(stream: S, held: Held): boolean {
+    for (; held.part < held.parts.length; held.part += 1) {
+      const bytes = held.parts[held.part] as Buffer;
+      while (held.at < bytes.length) {
+        const most = Math.min(bytes.length - held.at, window, stream.sendWindow, defaultFrameBytes);
+        if (most <= 0) return false;
+        write(stream, bytes, held.at, held.at + most);
+        held.at += most;
+      }
+      held.at = 0;
     }
-    if (waiting.end !== undefined) finish(stream, waiting.end);
     return true;
+  }
+
+  function proceedWith(stream: S): void {
+    const held = heldByStream.get(stream);
+    if (held === undefined || !writeAsFarAsItGoes(stream, held)) return;
+    forget(stream);
+    if (held.end !== undefined) finish(stream, held.end);
   }
 
   /** A stream whose own window is spent does not hold up the others. */
   function proceed(): void {
-    if (blocked.length === 0 || window <= 0) return;
-    const stalled = new Set<S>();
-    blocked = blocked.filter((waiting) => {
-      if (!isOpen(waiting.stream)) return false;
-      if (!stalled.has(waiting.stream) && writeAsFarAsItGoes(waiting)) return false;
-      stalled.add(waiting.stream);
-      return true;
-    });
+    for (const stream of heldByStream.keys()) {
+      if (window <= 0) return;
+      proceedWith(stream);
+    }
   }
 
-  function isWaiting(stream: S): boolean {
-    return blocked.length > 0 && blocked.some((each) => each.stream === stream);
+  function hold(stream: S, bytes: Buffer): void {
+    let held = heldByStream.get(stream);
+    if (held === undefined) {
+      held = { parts: [], part: 0, at: 0, bytes: 0, end: undefined };
+      heldByStream.set(stream, held);
+    }
+    held.parts.push(Buffer.from(bytes));
+    held.bytes += bytes.length + partOverheadBytes;
+    heldBytes += bytes.length + partOverheadBytes;
+    if (heldBytes > mostHeldBytes) onTooMuch();
+  }
+
+  function forget(stream: S): void {
+    heldBytes -= heldByStream.get(stream)?.bytes ?? 0;
+    heldByStream.delete(stream);
   }
 
   function finish(stream: S, block: Buffer): void {
@@ -86,17 +118,17 @@ export function createAnswers<S extends AnsweredStream>(options: AnswersOptions<
   return {
     sendData(stream, bytes) {
       const most = Math.min(window, stream.sendWindow, defaultFrameBytes);
-      if (bytes.length <= most && !isWaiting(stream)) {
+      if (bytes.length <= most && !heldByStream.has(stream)) {
         write(stream, bytes, 0, bytes.length);
         return;
       }
-      blocked.push({ stream, bytes: Buffer.from(bytes), at: 0, end: undefined });
-      proceed();
+      hold(stream, bytes);
+      proceedWith(stream);
     },
     end(stream, block) {
-      const waiting = blocked.length === 0 ? undefined : blocked.findLast((each) => each.stream === stream);
-      if (waiting === undefined) finish(stream, block);
-      else waiting.end = block;
+      const held = heldByStream.get(stream);
+      if (held === undefined) finish(stream, block);
+      else held.end = block;
     },
     widen(bytes) {
       window += bytes;
@@ -105,8 +137,11 @@ export function createAnswers<S extends AnsweredStream>(options: AnswersOptions<
       proceed();
     },
     proceed,
+    proceedWith,
+    forget,
     forgetAll() {
-      blocked = [];
+      heldByStream.clear();
+      heldBytes = 0;
     },
   };
 }

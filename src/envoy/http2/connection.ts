@@ -2,7 +2,6 @@ import type { Duplex } from 'node:stream';
 import { ConnectionFault } from './connection-fault.ts';
 import {
   defaultFrameBytes,
-  defaultWindowBytes,
   type ErrorCode,
   errorCode,
   type Frame,
@@ -22,13 +21,7 @@ import { createFrameReader } from './frame-reader.ts';
 import { createFrameWriter } from './frame-writer.ts';
 import { HeaderBlockFault } from './header-block.ts';
 import { createHeaderFrames } from './header-frames.ts';
-import {
-  type BeginStream,
-  connectionWindowBytes,
-  createStreams,
-  type Stream,
-  type StreamLimits,
-} from './streams.ts';
+import { type BeginStream, createStreams, type Stream, type StreamLimits } from './streams.ts';
 
 export interface ConnectionLimits extends StreamLimits {
   /** Of the headers of a request, as SETTINGS_MAX_HEADER_LIST_SIZE counts. */
@@ -64,7 +57,18 @@ export function createConnection(
   let phase: 'opening' | 'open' | 'closing' | 'ended' = 'opening';
   let bytesRead = 0;
   const writer = createFrameWriter(socket);
-  const streams = createStreams({ writer, beginStream, limits, onEnded: endIfDone });
+  writer.settings([
+    [setting.maxConcurrentStreams, limits.maxConcurrentStreams],
+    [setting.initialWindowSize, limits.streamWindowBytes],
+    [setting.maxHeaderListSize, limits.maxHeaderListBytes],
+  ]);
+  const streams = createStreams({
+    writer,
+    beginStream,
+    limits,
+    onEnded: endIfDone,
+    onTooMuch: () => socket.destroy(),
+  });
   const headerFrames = createHeaderFrames(limits.maxHeaderListBytes, streams.readHeaders);
   const readFrames = createFrameReader({ onFrame: readFrame, isOver: () => phase === 'ended' });
 
@@ -200,12 +204,6 @@ export function createConnection(
   socket.on('end', () => socket.end());
   socket.on('error', lost);
   socket.on('close', lost);
-  writer.settings([
-    [setting.maxConcurrentStreams, limits.maxConcurrentStreams],
-    [setting.initialWindowSize, limits.streamWindowBytes],
-    [setting.maxHeaderListSize, limits.maxHeaderListBytes],
-  ]);
-  writer.windowUpdate(0, connectionWindowBytes - defaultWindowBytes);
 
   return {
     sendHeaders(stream, block) {
@@ -217,6 +215,8 @@ export function createConnection(
     end: streams.end,
     consumed: streams.consumed,
     drain() {
+      // It was told already.
+      if (phase === 'closing' || phase === 'ended') return;
       if (phase === 'opening') {
         close();
         return;

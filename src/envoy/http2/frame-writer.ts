@@ -34,13 +34,16 @@ export interface FrameWriter {
 }
 
 const outputBytes = 64 * 1024;
-/** What a peer that reads nothing may make us keep for it. */
+/** What a peer that reads nothing may make us keep for it. A write counts for more than its bytes. */
 const mostUnreadBytes = 8 * 1024 * 1024;
+const writeOverheadBytes = 512;
 
 export function createFrameWriter(socket: Duplex): FrameWriter {
   let output = Buffer.allocUnsafeSlow(outputBytes);
   let written = 0;
   let willFlush = false;
+  /** Writes that the system has not taken. */
+  let unread = 0;
 
   /** Where the payload begins. */
   function begin(head: FrameHead): number {
@@ -61,11 +64,21 @@ export function createFrameWriter(socket: Duplex): FrameWriter {
     if (written === 0) return;
     const bytes = output.subarray(0, written);
     written = 0;
-    if (socket.writable) socket.write(bytes);
+    if (!socket.writable) return;
+    if (socket.writableLength > 0) {
+      // It waits behind others, and would keep all of `output`.
+      unread += 1;
+      socket.write(Buffer.from(bytes), wasRead);
+      if (socket.writableLength + unread * writeOverheadBytes > mostUnreadBytes) socket.destroy();
+      return;
+    }
+    socket.write(bytes);
     // Zero: the system has taken all of it, so that the memory is ours again.
-    if (socket.writableLength === 0) return;
-    output = Buffer.allocUnsafeSlow(outputBytes);
-    if (socket.writableLength > mostUnreadBytes) socket.destroy();
+    if (socket.writableLength > 0) output = Buffer.allocUnsafeSlow(outputBytes);
+  }
+
+  function wasRead(): void {
+    unread -= 1;
   }
 
   function word(type: number, streamId: number, value: number): void {

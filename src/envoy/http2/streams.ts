@@ -1,4 +1,5 @@
 import { type Answers, createAnswers } from './answers.ts';
+import { createBodyWindow } from './body-window.ts';
 import { ConnectionFault } from './connection-fault.ts';
 import {
   defaultWindowBytes,
@@ -64,6 +65,8 @@ export interface StreamsOptions {
   readonly limits: StreamLimits;
   /** Told when a stream has ended. */
   readonly onEnded: () => void;
+  /** The peer makes us hold too much. */
+  readonly onTooMuch: () => void;
 }
 
 /** The streams of a connection (RFC 9113 section 5). What the peer does wrong throws ConnectionFault, or resets its stream. */
@@ -88,8 +91,8 @@ export interface Streams {
   readonly lastId: () => number;
 }
 
-/** Bodies that are under way on one connection, together. */
-export const connectionWindowBytes = 16 * 1024 * 1024;
+/** Of those that we reset, the last ones. */
+const mostLeft = 1000;
 
 export function createStreams(options: StreamsOptions): Streams {
   const { writer, beginStream, limits } = options;
@@ -98,20 +101,20 @@ export function createStreams(options: StreamsOptions): Streams {
   let isRefusing = false;
   /** Streams that we have not ended, also where the peer has gone. */
   let working = 0;
-  let receiveWindow = connectionWindowBytes;
-  /** Of bodies that are dealt with, and of which the peer has not been told. */
-  let creditBytes = 0;
+  /** Reset by us before their end came: what was under way by then is no fault (section 5.1). */
+  const left = new Set<number>();
   /** Of new streams. */
   let peerWindow = defaultWindowBytes;
+  const bodies = createBodyWindow(writer, limits.streamWindowBytes);
   const answers = createAnswers<OpenStream>({
     writer,
-    isOpen,
+    onTooMuch: options.onTooMuch,
     onEnded(stream) {
       streams.delete(stream.id);
       // It need not send what nobody reads (section 8.1).
       if (!stream.isReceived) {
-        credit(stream.unconsumedBytes);
-        writer.reset(stream.id, errorCode.none);
+        bodies.giveBack(stream.unconsumedBytes);
+        leave(stream.id, errorCode.none);
       }
       options.onEnded();
     },
@@ -125,20 +128,21 @@ export function createStreams(options: StreamsOptions): Streams {
     const open = streams.get(id);
     if (open !== undefined) readTrailers(open, isEnd, list);
     else if (id % 2 === 0) throw new ConnectionFault(errorCode.protocol, 'HEADERS on no stream of a client');
-    else if (id <= lastId)
+    else if (id > lastId) readRequest(id, isEnd, list);
+    else if (!left.has(id))
       throw new ConnectionFault(errorCode.streamClosed, 'HEADERS on a stream that is over');
-    else readRequest(id, isEnd, list);
   }
 
   function readRequest(id: number, isEnd: boolean, { fields, isTooLong }: HeaderList): void {
     lastId = id;
-    if (isRefusing || working >= limits.maxConcurrentStreams) {
-      writer.reset(id, errorCode.refusedStream);
+    const most = limits.maxConcurrentStreams;
+    if (isRefusing || working >= most || streams.size >= most) {
+      leave(id, errorCode.refusedStream);
       return;
     }
     const head = readRequestHead(fields);
     if (head === undefined) {
-      writer.reset(id, errorCode.protocol);
+      leave(id, errorCode.protocol);
       return;
     }
     const stream: OpenStream = {
@@ -167,19 +171,21 @@ export function createStreams(options: StreamsOptions): Streams {
     const { streamId, bytes, start, end } = frame;
     assertBegun(streamId);
     const length = end - start;
-    receiveWindow -= length;
-    if (receiveWindow < 0) throw new ConnectionFault(errorCode.flowControl, 'more than our window');
+    bodies.take(length);
     const [from, to] = withoutPadding(frame);
     const stream = streams.get(streamId);
     if (stream === undefined || stream.isReceived) {
-      credit(length);
-      reset(streamId, errorCode.streamClosed);
+      bodies.giveBack(length);
+      if (!left.has(streamId)) reset(streamId, errorCode.streamClosed);
       return;
     }
     stream.unconsumedBytes += length;
     stream.receiveWindow -= length;
     if (stream.receiveWindow < 0) reset(streamId, errorCode.flowControl);
+    else if (bodies.isOverfull()) reset(streamId, errorCode.enhanceYourCalm);
     else receive(stream, bytes.subarray(from, to), hasFlag(frame, frameFlag.endStream));
+    // Nobody reads the padding.
+    consumed(stream, length - (to - from));
   }
 
   function receive(stream: OpenStream, bytes: Buffer, isEnd: boolean): void {
@@ -191,18 +197,17 @@ export function createStreams(options: StreamsOptions): Streams {
     }
     if (isEnd) {
       stream.isReceived = true;
-      credit(stream.unconsumedBytes);
+      bodies.giveBack(stream.unconsumedBytes);
     }
     stream.receiver.receive(bytes, isEnd);
   }
 
-  /** The peer may send as much again. It is told in large steps. */
-  function credit(bytes: number): void {
-    creditBytes += bytes;
-    if (creditBytes < connectionWindowBytes / 2) return;
-    writer.windowUpdate(0, creditBytes);
-    receiveWindow += creditBytes;
-    creditBytes = 0;
+  function consumed(stream: Stream, bytes: number): void {
+    if (!isOpen(stream) || stream.isReceived || bytes === 0) return;
+    stream.unconsumedBytes -= bytes;
+    stream.receiveWindow += bytes;
+    writer.windowUpdate(stream.id, bytes);
+    bodies.giveBack(bytes);
   }
 
   function cancel(id: number): void {
@@ -210,13 +215,24 @@ export function createStreams(options: StreamsOptions): Streams {
     const stream = streams.get(id);
     if (stream === undefined) return;
     streams.delete(id);
-    if (!stream.isReceived) credit(stream.unconsumedBytes);
+    answers.forget(stream);
+    if (!stream.isReceived) bodies.giveBack(stream.unconsumedBytes);
     stream.receiver.cancelled();
   }
 
   function reset(id: number, code: ErrorCode): void {
-    writer.reset(id, code);
+    if (streams.get(id)?.isReceived === false) leave(id, code);
+    else writer.reset(id, code);
     if (streams.has(id)) cancel(id);
+  }
+
+  function leave(id: number, code: ErrorCode): void {
+    writer.reset(id, code);
+    left.add(id);
+    for (const oldest of left) {
+      if (left.size <= mostLeft) return;
+      left.delete(oldest);
+    }
   }
 
   function assertBegun(id: number): void {
@@ -244,15 +260,9 @@ export function createStreams(options: StreamsOptions): Streams {
       stream.sendWindow += bytes;
       if (bytes === 0) reset(id, errorCode.protocol);
       else if (stream.sendWindow > mostWindowBytes) reset(id, errorCode.flowControl);
-      else answers.proceed();
+      else answers.proceedWith(stream);
     },
-    consumed(stream, bytes) {
-      if (!isOpen(stream) || stream.isReceived || bytes === 0) return;
-      stream.unconsumedBytes -= bytes;
-      stream.receiveWindow += bytes;
-      writer.windowUpdate(stream.id, bytes);
-      credit(bytes);
-    },
+    consumed,
     end(stream, trailers) {
       working -= 1;
       if (isOpen(stream)) answers.end(stream, trailers);

@@ -1,4 +1,3 @@
-import type { Duplex } from 'node:stream';
 import {
   clientPreface,
   errorCode,
@@ -146,31 +145,4 @@ export function readLiteralBlock(block: Buffer): readonly (readonly [name: strin
     fields.push([text(), text()]);
   }
   return fields;
-}
-
-/** What a peer has sent back, kept in order. */
-export interface Peer {
-  readonly seen: readonly SeenFrame[];
-  readonly send: (...pieces: readonly Buffer[]) => void;
-  readonly hasEnded: () => boolean;
-}
-
-/** A peer at the other end of a pair. */
-export function createPeer(socket: Duplex): Peer {
-  const seen: SeenFrame[] = [];
-  let ended = false;
-  socket.on(
-    'data',
-    createFrameSplitter((one) => seen.push(one)),
-  );
-  for (const event of ['end', 'close', 'error']) {
-    socket.on(event, () => {
-      ended = true;
-    });
-  }
-  return {
-    seen,
-    send: (...pieces) => void socket.write(Buffer.concat(pieces)),
-    hasEnded: () => ended,
-  };
 }
