@@ -25,20 +25,32 @@ export interface MessageReader {
 }
 
 export function createMessageReader(maxMessageBytes: number): MessageReader {
-  let parts: Buffer[] = [];
+  /** What came of a message that is not whole: the first `held` bytes. Pieces may be tiny, so that none is kept. */
+  let kept = noBytes;
   let held = 0;
-  /** Of the message that `parts` begin, with its prefix; 0 as long as that is not known. */
+  /** Of that message, with its prefix; 0 as long as that is not known. */
   let wanted = 0;
+
+  function keep(bytes: Buffer): void {
+    const needed = held + bytes.length;
+    if (needed > kept.length) {
+      // Not all that is announced: that costs the peer five bytes.
+      const larger = Buffer.allocUnsafeSlow(Math.max(needed, Math.min(wanted, 2 * kept.length)));
+      kept.copy(larger, 0, 0, held);
+      kept = larger;
+    }
+    bytes.copy(kept, held);
+    held = needed;
+  }
 
   return {
     read(piece, onMessage) {
       let bytes = piece;
       if (held > 0) {
-        parts.push(piece);
-        held += piece.length;
+        keep(piece);
         if (held < wanted) return undefined;
-        bytes = Buffer.concat(parts);
-        parts = [];
+        bytes = kept.subarray(0, held);
+        kept = noBytes;
         held = 0;
         wanted = 0;
       }
@@ -53,15 +65,14 @@ export function createMessageReader(maxMessageBytes: number): MessageReader {
         at += wanted;
         wanted = 0;
       }
-      if (at < bytes.length) {
-        parts = [bytes.subarray(at)];
-        held = bytes.length - at;
-      }
+      if (at < bytes.length) keep(bytes.subarray(at));
       return undefined;
     },
     isWithin: () => held > 0,
   };
 }
+
+const noBytes = Buffer.alloc(0);
 
 function faultOf(flag: number, length: number, most: number): GrpcFault | undefined {
   if (length > most) {

@@ -64,8 +64,15 @@ function handledCall(request: unknown, { peer, deadlineAtMs }: CallStart): Handl
 /** One request, many answers: the handler is called once the request is there. */
 function answeringMany(method: Method, handle: Handler): OpenCall {
   return (start) => {
-    const { call, receiver } = createStreamingCall(start, method);
-    call.once('data', (request: unknown) => handle(Object.assign(call, { request })));
+    const { call, receiver, finish } = createStreamingCall(start, method);
+    call.once('data', (request: unknown) => {
+      call.off('end', endWithout);
+      handle(Object.assign(call, { request }));
+    });
+    call.once('end', endWithout);
+    function endWithout(): void {
+      finish({ code: grpcStatus.internal, details: 'the request ends before its message does' });
+    }
     return receiver;
   };
 }
