@@ -1,7 +1,8 @@
 import { denialStatus } from '../../src/check/denial.ts';
 import type { EnvoyMessages } from '../envoy/messages.ts';
 import { judge, type Judgement } from './fuzz-oracle.ts';
-import { below, createRandom, generateRequest, mutateMessage, oneOf } from './fuzz-requests.ts';
+import { below, createRandom, oneOf } from '../support/random.ts';
+import { generateRequest, mutateMessage } from './fuzz-requests.ts';
 import { type Answered, createDoor, type Door, type FuzzCluster } from './fuzz-world.ts';
 
 /** How often which outcome was given: `allowed model`, `denied path_invalid`. */

@@ -3,25 +3,10 @@ import { expect } from 'vitest';
 import { isDenied } from '../../src/check/outcome.ts';
 import { createReadCheckRequest } from '../../src/envoy/check-request.ts';
 import { createEncodeCheckResponse } from '../../src/envoy/check-response.ts';
+import { below, createRandom, oneOf, type Random } from '../support/random.ts';
 import type { EnvoyMessages } from './messages.ts';
 import { sampleAllowed } from './sample.ts';
 import { field } from './wire-bytes.ts';
-
-type Random = () => number;
-
-/** mulberry32: the same numbers for the same seed, so that what was found can be found again. */
-function createRandom(seed: number): Random {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
-const below = (random: Random, end: number) => Math.floor(random() * end);
-const oneOf = <T>(random: Random, choices: readonly T[]): T => choices[below(random, choices.length)] as T;
 
 const wanted = new Set(['authorization', 'x-api-key']);
 const headerNames = [

@@ -14,7 +14,7 @@ import {
 import { settled } from '../http2/open-connection.ts';
 import { createSocketPair } from '../http2/socket-pair.ts';
 
-export const unaryPath = '/test.Service/Unary';
+const unaryPath = '/test.Service/Unary';
 
 const same = (bytes: Buffer) => bytes;
 export const method = (name: string, requestStream: boolean, responseStream: boolean) => ({

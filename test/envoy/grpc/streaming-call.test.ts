@@ -195,8 +195,8 @@ describe('a stream of messages', () => {
     await send(half);
     const before = process.memoryUsage().heapUsed;
     const flood = Buffer.concat(Array.from({ length: 10_000 }, () => empty));
-    for (let times = 0; times < 10; times += 1) await send(flood);
-    // 100,000 records of a piece would be some 10 MB.
+    for (let times = 0; times < 30; times += 1) await send(flood);
+    // 300,000 records of a piece would be some 25 MB.
     expect(process.memoryUsage().heapUsed - before).toBeLessThan(8_000_000);
     await send(data(1, Buffer.from('x')));
     expect(read).toEqual(['tiny', 'pieces', 'x']);

@@ -1,0 +1,35 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { expect, it } from 'vitest';
+import { createRandom } from '../../support/random.ts';
+import { fuzzConnection } from './fuzz-connection.ts';
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
+
+function heldBytes(): number {
+  collect();
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  return heapUsed + arrayBuffers;
+}
+
+it('answers rightly, or ends, after each of 1,000,000 mutated conversations, and keeps nothing of them', async () => {
+  const seed = Date.now() % 1_000_000;
+  let alive = 0;
+  let warmBytes = 0;
+  // In parts, each with a seed of its own, so that one that failed is soon found again.
+  for (let part = 0; part < 100; part += 1) {
+    const random = createRandom(seed + part);
+    const ran = await fuzzConnection(random, 10_000).catch((cause: unknown) => {
+      throw new Error(`seed ${seed + part}`, { cause });
+    });
+    alive += ran.alive;
+    if (part === 4) warmBytes = heldBytes();
+  }
+  const grownBytes = heldBytes() - warmBytes;
+  console.log(
+    `seeds ${seed} to ${seed + 99}: ${alive} of 1000000 still answered, ${grownBytes} bytes more held`,
+  );
+  expect(alive).toBeGreaterThan(200_000);
+  expect(grownBytes).toBeLessThan(4 * 1024 * 1024);
+});
