@@ -1,6 +1,6 @@
 import { type ClientWritableStream, type ServiceError, status } from '@grpc/grpc-js';
 import * as fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import type { AccessLogEntry } from '../../src/check/access-log-entry.ts';
 import {
   type AccessLogEvent,
@@ -8,7 +8,7 @@ import {
   createAccessLogService,
 } from '../../src/envoy/access-log-service.ts';
 import { createIsBelieved } from '../../src/envoy/believed-peers.ts';
-import { serve } from './serve.ts';
+import { describeOnEachTransport, serve } from './serve.ts';
 import { createServiceClient } from './service-client.ts';
 
 const streamMethod = '/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs';
@@ -101,7 +101,7 @@ function entry({ slot, type = 'DownstreamEnd', intermediate = false }: Described
 const logs = (...entries: readonly object[]) => ({ http_logs: { log_entry: entries } });
 const settled = () => new Promise((resolve) => setTimeout(resolve, 30));
 
-describe('the access log sink', () => {
+describeOnEachTransport('the access log sink', () => {
   it('hands on the end of each request as plain data', async () => {
     const { openLog, received, service } = await setUp();
     const { stream } = openLog();

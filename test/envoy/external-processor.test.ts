@@ -10,7 +10,7 @@ import {
 import { readProcessingRequest } from '../../src/envoy/processing-request.ts';
 import type { RequestEnd } from '../../src/settle/request-end.ts';
 import { type EnvoyMessages, loadEnvoyMessages } from './messages.ts';
-import { serve } from './serve.ts';
+import { describeOnEachTransport, serve } from './serve.ts';
 import { createServiceClient } from './service-client.ts';
 
 let messages: EnvoyMessages;
@@ -87,7 +87,7 @@ async function setUp(
   return { service, server, ends, observed, open, tell };
 }
 
-describe('the external processor', () => {
+describeOnEachTransport('the external processor', () => {
   it('finds usage in copies of events, wherever they are cut, and answers nothing', async () => {
     const { tell, ends, observed, service } = await setUp();
     const told = await tell(

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type ChannelCredentials, status } from '@grpc/grpc-js';
 import * as fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import type { Consume, Decision } from '../../src/check/limit.ts';
 import { createLimitDescriptors } from '../../src/check/limit-descriptors.ts';
 import { createMemoryCounters } from '../../src/check/memory-consume.ts';
@@ -10,7 +10,7 @@ import { createIsBelieved } from '../../src/envoy/believed-peers.ts';
 import { createRateLimitService, type RateLimitResult } from '../../src/envoy/rate-limit-service.ts';
 import { parsePolicyFile } from '../../src/policy/parse-policy.ts';
 import type { RequestEnd } from '../../src/settle/request-end.ts';
-import { serve } from './serve.ts';
+import { describeOnEachTransport, serve } from './serve.ts';
 import { callUnary, createServiceClient } from './service-client.ts';
 
 const document = `
@@ -76,7 +76,7 @@ const entries = (named: Readonly<Record<string, string>>) =>
   Object.entries(named).map(([key, value]) => ({ key, value }));
 const alice = { entries: entries({ user: 'alice', tier: 'free' }) };
 
-describe('ShouldRateLimit', () => {
+describeOnEachTransport('ShouldRateLimit', () => {
   it('tells limit, rest and reset of each descriptor', async () => {
     const { ask, results } = await setUp();
     const staff = { entries: entries({ user: 'eve', tier: 'staff' }) };
@@ -261,7 +261,7 @@ describe('ShouldRateLimit', () => {
   });
 });
 
-describe('peers', () => {
+describeOnEachTransport('peers', () => {
   const peer = (name: string) => ({ getPeer: () => name });
   const believed = (trust: readonly string[], name: string) =>
     createIsBelieved({ address: '0.0.0.0:9090', isMutualTls: false, trust })(peer(name));
@@ -295,7 +295,7 @@ describe('peers', () => {
   });
 });
 
-describe('a call when a stream is done', () => {
+describeOnEachTransport('a call when a stream is done', () => {
   const of = (usage: string, hits: number | undefined, more: object = {}) => ({
     entries: entries({ reservation: 'T.R', usage }),
     ...(hits !== undefined && { hits_addend: { value: hits } }),

@@ -1,8 +1,9 @@
 import type { ChannelCredentials, ChannelOptions } from '@grpc/grpc-js';
-import { afterEach } from 'vitest';
+import { afterEach, beforeEach, describe } from 'vitest';
 import type { Outcome } from '../../src/check/outcome.ts';
 import type { CheckRequestInput } from '../../src/envoy/check-request.ts';
 import { createEnvoyServer, type EnvoyServer, type EnvoyServerOptions } from '../../src/envoy/server.ts';
+import type { TransportKind } from '../../src/envoy/transport.ts';
 import { createGrpcClient, type GrpcClient } from './grpc-client.ts';
 import { sampleAllowed } from './sample.ts';
 
@@ -14,6 +15,22 @@ afterEach(async () => {
 /** To be done when the test that is running has ended; last first. */
 export function atEnd(clean: () => unknown): void {
   cleanups.push(clean);
+}
+
+/** Of servers of the test that is running. */
+let transport: TransportKind | undefined;
+
+/** What holds for both transports: the library's is the way back (ADR 18). */
+export function describeOnEachTransport(name: string, define: () => void): void {
+  describe.each(['tiergate', 'grpc-js'] as const)(`${name}, on the transport %s`, (kind) => {
+    beforeEach(() => {
+      transport = kind;
+    });
+    afterEach(() => {
+      transport = undefined;
+    });
+    define();
+  });
 }
 
 export interface Served {
@@ -42,6 +59,7 @@ export async function serve(options: Partial<EnvoyServerOptions> = {}): Promise<
     realm: 'tiergate',
     recordOutcome: (outcome, input, durationMs) => recorded.push({ outcome, input, durationMs }),
     onError: (error, fault) => faults.push({ error, fault }),
+    transport,
     ...options,
     tuning: { warmUpCalls: 0, ...options.tuning },
   });

@@ -3,14 +3,14 @@ import { createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { denied } from '../../src/check/outcome.ts';
 import type { CheckRequestInput } from '../../src/envoy/check-request.ts';
 import { nextOf } from './grpc-client.ts';
 import { sampleAllowed, sampleRequest } from './sample.ts';
-import { atEnd, serve } from './serve.ts';
+import { atEnd, describeOnEachTransport, serve } from './serve.ts';
 
-describe('a Check', () => {
+describeOnEachTransport('a Check', () => {
   it('goes in as plain data and comes back as the outcome', async () => {
     let seen: CheckRequestInput | undefined;
     const { client, recorded } = await serve({
@@ -109,7 +109,7 @@ describe('a Check', () => {
   });
 });
 
-describe('health', () => {
+describeOnEachTransport('health', () => {
   it('says NOT_SERVING until it is told otherwise, for the server and its services', async () => {
     const { server, client } = await serve();
     for (const service of ['', 'envoy.service.auth.v3.Authorization']) {
@@ -162,7 +162,7 @@ describe('health', () => {
   });
 });
 
-describe('starting', () => {
+describeOnEachTransport('starting', () => {
   it('says which address can not be had', async () => {
     const taken = createTcpServer().listen(0, '127.0.0.1');
     atEnd(() => new Promise((resolve) => taken.close(resolve)));

@@ -1,11 +1,11 @@
 import { connect } from 'node:net';
 import { Client, credentials, status } from '@grpc/grpc-js';
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import type { Outcome } from '../../src/check/outcome.ts';
 import { createEnvoyServer, type GrpcService } from '../../src/envoy/server.ts';
 import { nextOf } from './grpc-client.ts';
 import { sampleAllowed, sampleRequest } from './sample.ts';
-import { atEnd, serve } from './serve.ts';
+import { atEnd, describeOnEachTransport, serve } from './serve.ts';
 
 /** A Check that is answered when the test says so; `begun` resolves with the first. */
 function heldCheck() {
@@ -26,7 +26,7 @@ function heldCheck() {
   };
 }
 
-describe('stopping', () => {
+describeOnEachTransport('stopping', () => {
   it('says NOT_SERVING first, and takes calls until the drain delay is over', async () => {
     const { server, client } = await serve();
     server.setServing(true);
@@ -116,7 +116,7 @@ describe('stopping', () => {
   });
 });
 
-describe('a further service', () => {
+describeOnEachTransport('a further service', () => {
   const same = (message: Buffer) => message;
   const raw = {
     requestSerialize: same,

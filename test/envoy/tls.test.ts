@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
 import { credentials, status } from '@grpc/grpc-js';
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { createCertificateAuthority } from '../real/certificates.ts';
 import { sampleRequest } from './sample.ts';
-import { atEnd, serve } from './serve.ts';
+import { atEnd, describeOnEachTransport, serve } from './serve.ts';
 
 const serverCa = createCertificateAuthority('servers');
 const clientCa = createCertificateAuthority('clients');
@@ -70,7 +70,7 @@ async function serveTls(files: Readonly<Record<string, string>>, withClientCa = 
   return { ...served, folder, replace, check, connectAlone };
 }
 
-describe('TLS', () => {
+describeOnEachTransport('TLS', () => {
   it('serves with the certificate of the files, and not without TLS', async () => {
     const { check } = await serveTls(serverPair('first'));
     expect(await check(trusting())).toMatchObject({ http_response: 'ok_response' });
@@ -138,7 +138,7 @@ describe('TLS', () => {
   });
 });
 
-describe('mutual TLS', () => {
+describeOnEachTransport('mutual TLS', () => {
   const files = { ...serverPair('server'), 'ca.crt': clientCa.caPem };
   const envoy = clientCa.issue('envoy', []);
 
