@@ -101,6 +101,13 @@ describeOnEachTransport('a Check', () => {
     expect(faults).toMatchObject([{ fault: 'check', error: { message: 'disk full' } }]);
   });
 
+  it('of some megabytes is answered, with nine others of the same length under way', async () => {
+    const { client } = await serve();
+    const long = sampleRequest({ 'x-long': 'x'.repeat(4_000_000) });
+    const answers = await Promise.all(Array.from({ length: 10 }, () => client.check(long, 20_000)));
+    for (const answer of answers) expect(answer).toMatchObject({ http_response: 'ok_response' });
+  });
+
   it('longer than allowed fails as an RPC', async () => {
     const { client } = await serve({ tuning: { maxMessageBytes: 4096 } });
     await expect(client.check(sampleRequest({ 'x-long': 'x'.repeat(5000) }))).rejects.toMatchObject({

@@ -48,7 +48,7 @@ describe('an answer', () => {
     await opened.send(windowUpdate(0, 20_000));
     expect(opened.bodyOf(3)).toHaveLength(35_535);
     await opened.send(windowUpdate(0, 20_000));
-    expect(opened.bodyOf(3)).toEqual(text);
+    expect(opened.bodyOf(3).equals(text)).toBe(true);
     expect(isEnded(opened, 3)).toBe(true);
   });
 
@@ -185,14 +185,14 @@ describe('a body', () => {
     });
     const before = creditOf(opened, 0);
     const long = Buffer.concat(Array.from({ length: 40 }, () => data(1, piece)));
-    for (let id = 1; id < 200; id += 2) {
+    for (let id = 1; id < 80; id += 2) {
       for (let at = 5; at < long.length; at += 9 + piece.length) long.writeUInt32BE(id, at);
       const end = [data(id, Buffer.alloc(0), true), rstStream(id), Buffer.alloc(0)][(id >> 1) % 3] as Buffer;
       await opened.send(request(id, { isEnd: false }), long, end);
       opened.begun.at(-1)?.answer();
     }
-    const sent = 100 * 40 * piece.length;
-    expect(opened.begun).toHaveLength(100);
+    const sent = 40 * 40 * piece.length;
+    expect(opened.begun).toHaveLength(40);
     // In large steps: less than one of them is missing.
     expect(creditOf(opened, 0) - before).toBeGreaterThan(sent - 8 * 1024 * 1024 - 1);
   });
@@ -201,14 +201,15 @@ describe('a body', () => {
     const opened = await openConnection({ limits: { streamWindowBytes: 10_000_000 } });
     const ids = Array.from({ length: 10 }, (_none, at) => 2 * at + 1);
     await opened.send(...ids.map((id) => request(id, { isEnd: false })));
-    // Ten bodies of 8 MB in turn, none of which is complete before another has begun.
-    for (let turn = 0; turn < 500; turn += 1) {
+    // Ten bodies of 6 MB in turn, none of which is complete before another has begun.
+    for (let turn = 0; turn < 380; turn += 1) {
       opened.client.write(Buffer.concat(ids.map((id) => data(id, piece))));
       if (turn % 50 === 0) await opened.send();
     }
     await opened.send(...ids.map((id) => data(id, Buffer.alloc(0), true)));
     const whole = opened.begun.filter(({ isReceived }) => isReceived);
     expect(whole.length).toBeGreaterThan(3);
+    expect(whole.length).toBeLessThan(10);
     expect(codesOf(opened)).toEqual([]);
     for (const { cancelled, isReceived, stream } of opened.begun) {
       expect(cancelled).toBe(isReceived ? 0 : 1);
