@@ -36,6 +36,7 @@ async function serveByOurselves(): Promise<void> {
       maxConnectionAgeGraceMs: 30_000,
       maxMessageBytes: 4 * 1024 * 1024,
     },
+    onError: console.error,
   });
   await bindListener(createServer({ noDelay: true }, accept), address, { mode: 0o660 });
   console.log('ready', checkMethod.path);

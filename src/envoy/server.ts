@@ -21,7 +21,7 @@ export interface GrpcService {
 }
 
 /** Where something went wrong that had no caller to be told. */
-export type ServerFault = 'check' | 'certificates' | 'warm-up';
+export type ServerFault = 'check' | 'transport' | 'certificates' | 'warm-up';
 
 export interface EnvoyServerOptions {
   /** `host:port`, `[IPv6]:port` or `unix:PATH`; port 0 lets the system choose. */
@@ -104,6 +104,7 @@ export function createEnvoyServer(options: EnvoyServerOptions): EnvoyServer {
   const shared = {
     services: [{ definition: health.definition, implementation: { ...health.implementation } }, ...services],
     tuning,
+    onError: (error: unknown) => options.onError(error, 'transport'),
   };
   const kind = options.transport ?? 'tiergate';
   let transport: Transport | undefined;
@@ -124,8 +125,8 @@ export function createEnvoyServer(options: EnvoyServerOptions): EnvoyServer {
       // Without certificates, which nobody here could show.
       createTransport(kind, {
         handleCheck: createCheckHandler({ ...codec, recordOutcome: () => undefined }),
+        ...shared,
         services: [],
-        tuning,
       }),
       tuning.warmUpCalls,
       (error) => options.onError(error, 'warm-up'),

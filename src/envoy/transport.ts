@@ -31,6 +31,8 @@ export interface TransportOptions {
   /** Absent: no TLS. */
   readonly certificates?: Certificates | undefined;
   readonly tuning: TransportTuning;
+  /** Told of bugs: what a handler threw. Must not throw. */
+  readonly onError: (error: unknown) => void;
 }
 
 export interface TransportTuning {
@@ -58,17 +60,20 @@ export function createTransport(kind: TransportKind, options: TransportOptions):
   return kind === 'grpc-js' ? createLibraryTransport(options) : createOwnTransport(options);
 }
 
-function createOwnTransport({ handleCheck, services, certificates, tuning }: TransportOptions): Transport {
+function createOwnTransport(options: TransportOptions): Transport {
+  const { handleCheck, services, certificates, tuning, onError } = options;
   const check = rawMethod((request, { deadlineAtMs }, send) => handleCheck(request, deadlineAtMs, send));
   const { maxMessageBytes } = tuning;
+  const methods = new Map([[checkMethod.path, check]]);
+  for (const { definition, implementation } of services) {
+    for (const [path, open] of methodsOf(definition, implementation)) methods.set(path, open);
+  }
   const server = createGrpcServer({
     ...tuning,
-    methods: new Map([
-      [checkMethod.path, check],
-      ...services.flatMap(({ definition, implementation }) => [...methodsOf(definition, implementation)]),
-    ]),
+    methods,
     limits: { maxMessageBytes, maxHeaderListBytes, maxConcurrentStreams },
     tls: certificates?.tls(),
+    onError,
   });
   certificates?.onChange(server.setCertificate);
   return server;

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { type Connection, createConnection } from '../http2/connection.ts';
-import type { Stream, StreamReceiver } from '../http2/streams.ts';
+import type { Stream, StreamReceiver } from '../http2/stream.ts';
 import { defaultWindowBytes } from '../http2/frame.ts';
 import type { HeaderField } from '../http2/header-table.ts';
 import type { RequestHead } from '../http2/request-head.ts';
@@ -29,13 +29,18 @@ const notGrpc = plainAnswer(415);
 /** What a refused caller still sends. */
 const unheard: StreamReceiver = { receive: () => undefined, cancelled: () => undefined };
 
+export interface ServeOptions {
+  readonly methods: Methods;
+  readonly limits: GrpcLimits;
+  /** The other side's address and port. */
+  readonly peer: () => string;
+  /** Told of what a handler threw; its call failed. Must not throw. */
+  readonly onError: (error: unknown) => void;
+}
+
 /** One connection of a gRPC client: HTTP/2 requests → calls of methods (gRPC's PROTOCOL-HTTP2). */
-export function serveConnection(
-  socket: Duplex,
-  peer: () => string,
-  methods: Methods,
-  limits: GrpcLimits,
-): Connection {
+export function serveConnection(socket: Duplex, options: ServeOptions): Connection {
+  const { methods, limits, peer, onError } = options;
   const { maxMessageBytes } = limits;
   // Of one gateway it is nearly always the same.
   let lastTimeout: string | undefined;
@@ -74,11 +79,15 @@ export function serveConnection(
     return open({ connection, stream, deadlineAtMs: Date.now() + timeoutOf(timeout), peer, maxMessageBytes });
   }
 
-  const connection = createConnection(socket, beginStream, {
-    // Not less than what a client may send that has not read our SETTINGS yet.
-    streamWindowBytes: Math.max(defaultWindowBytes, maxMessageBytes + prefixBytes),
-    maxHeaderListBytes: limits.maxHeaderListBytes,
-    maxConcurrentStreams: limits.maxConcurrentStreams,
+  const connection = createConnection(socket, {
+    beginStream,
+    limits: {
+      // Not less than what a client may send that has not read our SETTINGS yet.
+      streamWindowBytes: Math.max(defaultWindowBytes, maxMessageBytes + prefixBytes),
+      maxHeaderListBytes: limits.maxHeaderListBytes,
+      maxConcurrentStreams: limits.maxConcurrentStreams,
+    },
+    onError,
   });
   return connection;
 }

@@ -16,6 +16,8 @@ export interface GrpcServerOptions {
   /** Age at which a connection is told to go, give or take a tenth, in milliseconds; then what its calls may take. */
   readonly maxConnectionAgeMs: number;
   readonly maxConnectionAgeGraceMs: number;
+  /** Told of what a handler threw; its call failed. Must not throw. */
+  readonly onError: (error: unknown) => void;
 }
 
 export interface GrpcServer {
@@ -37,13 +39,13 @@ const handshakeTimeoutMs = 10_000;
 
 /** gRPC over connections that come from elsewhere. */
 export function createGrpcServer(options: GrpcServerOptions): GrpcServer {
-  const { methods, limits, tls } = options;
+  const { methods, limits, tls, onError } = options;
   const served = new Set<Served>();
   let drained: Promise<void> | undefined;
   let whenEmpty: () => void = () => undefined;
 
   function serve(socket: Duplex, peer: () => string): void {
-    const connection = serveConnection(socket, peer, methods, limits);
+    const connection = serveConnection(socket, { methods, limits, peer, onError });
     const one = { socket, connection };
     served.add(one);
     const stopWatching = watchConnection(one, options);

@@ -1,5 +1,5 @@
 import type { sendUnaryData, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
-import type { StreamReceiver } from '../http2/streams.ts';
+import type { StreamReceiver } from '../http2/stream.ts';
 import { grpcStatus } from './status.ts';
 import { createStreamingCall, faultFrom } from './streaming-call.ts';
 import { type CallStart, createUnaryCall, type UnaryHandler } from './unary-call.ts';
@@ -46,14 +46,17 @@ type Method = ServiceDefinition[string];
 
 function answeringOne(method: Method, handle: Handler): OpenCall {
   return rawMethod((bytes, call, send, fail) => {
+    let request: unknown;
     try {
-      handle(handledCall(method.requestDeserialize(bytes), call), (error, value) => {
-        if (error !== null) fail(faultFrom(error));
-        else send(method.responseSerialize(value));
-      });
+      request = method.requestDeserialize(bytes);
     } catch {
       fail({ code: grpcStatus.internal, details: 'the request can not be read' });
+      return;
     }
+    handle(handledCall(request, call), (error, value) => {
+      if (error === null) send(method.responseSerialize(value));
+      else fail(faultFrom(error));
+    });
   });
 }
 

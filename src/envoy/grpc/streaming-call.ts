@@ -1,5 +1,5 @@
 import { Duplex } from 'node:stream';
-import type { StreamReceiver } from '../http2/streams.ts';
+import type { StreamReceiver } from '../http2/stream.ts';
 import { createMessageReader, frameMessage, prefixBytes } from './messages.ts';
 import {
   faultTrailers,

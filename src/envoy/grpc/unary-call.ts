@@ -1,5 +1,5 @@
 import type { Connection } from '../http2/connection.ts';
-import type { Stream, StreamReceiver } from '../http2/streams.ts';
+import type { Stream, StreamReceiver } from '../http2/stream.ts';
 import { createMessageReader, frameMessage, type MessageReader, prefixBytes } from './messages.ts';
 import { type GrpcFault, grpcStatus, okTrailers, onlyTrailers, responseHeaders } from './status.ts';
 
@@ -15,7 +15,7 @@ export interface CallStart {
   readonly maxMessageBytes: number;
 }
 
-/** A request in raw bytes; one of the two has to be called, once, at once or later. Must not throw. */
+/** A request in raw bytes; one of the two has to be called, once, at once or later. */
 export type UnaryHandler = (
   request: Buffer,
   call: CallStart,
@@ -33,7 +33,12 @@ export function createUnaryCall(call: CallStart, handle: UnaryHandler): StreamRe
 
   function take(message: Buffer): void {
     phase = 'handling';
-    handle(message, call, send, fail);
+    try {
+      handle(message, call, send, fail);
+    } catch (bug) {
+      fail(failed);
+      throw bug;
+    }
   }
 
   function receivePiece(bytes: Buffer, isEnd: boolean): void {
@@ -79,6 +84,7 @@ export function createUnaryCall(call: CallStart, handle: UnaryHandler): StreamRe
   };
 }
 
+const failed: GrpcFault = { code: grpcStatus.internal, details: 'it failed' };
 const oneTooMany: GrpcFault = {
   code: grpcStatus.unimplemented,
   details: 'one message is wanted, and more came',

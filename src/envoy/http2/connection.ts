@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import { ConnectionFault } from './connection-fault.ts';
 import {
   defaultFrameBytes,
+  defaultTableBytes,
   type ErrorCode,
   errorCode,
   type Frame,
@@ -21,11 +22,19 @@ import { createFrameReader } from './frame-reader.ts';
 import { createFrameWriter } from './frame-writer.ts';
 import { HeaderBlockFault } from './header-block.ts';
 import { createHeaderFrames } from './header-frames.ts';
-import { type BeginStream, createStreams, type Stream, type StreamLimits } from './streams.ts';
+import type { BeginStream, Stream } from './stream.ts';
+import { createStreams, type StreamLimits } from './streams.ts';
 
 export interface ConnectionLimits extends StreamLimits {
   /** Of the headers of a request, as SETTINGS_MAX_HEADER_LIST_SIZE counts. */
   readonly maxHeaderListBytes: number;
+}
+
+export interface ConnectionOptions {
+  readonly beginStream: BeginStream;
+  readonly limits: ConnectionLimits;
+  /** Told of bugs: what `beginStream` or a receiver threw. Must not throw. */
+  readonly onError: (error: unknown) => void;
 }
 
 /** Blocks of headers are encoded without the dynamic table. What is sent on a stream that is over is dropped. */
@@ -49,13 +58,13 @@ export interface Connection {
  * The server's side of HTTP/2 (RFC 9113) with prior knowledge or after TLS, for servers whose answers are small and often
  * there at once: no object for a stream but one record, and one write for all answers to what was read at once.
  */
-export function createConnection(
-  socket: Duplex,
-  beginStream: BeginStream,
-  limits: ConnectionLimits,
-): Connection {
+export function createConnection(socket: Duplex, options: ConnectionOptions): Connection {
+  const { beginStream, limits, onError } = options;
   let phase: 'opening' | 'open' | 'closing' | 'ended' = 'opening';
   let bytesRead = 0;
+  /** By our last GOAWAY: another one may not say more. */
+  let toldLastId: number | undefined;
+  let drainTimer: NodeJS.Timeout | undefined;
   const writer = createFrameWriter(socket);
   writer.settings([
     [setting.maxConcurrentStreams, limits.maxConcurrentStreams],
@@ -68,6 +77,7 @@ export function createConnection(
     limits,
     onEnded: endIfDone,
     onTooMuch: () => socket.destroy(),
+    onError,
   });
   const headerFrames = createHeaderFrames(limits.maxHeaderListBytes, streams.readHeaders);
   const readFrames = createFrameReader({ onFrame: readFrame, isOver: () => phase === 'ended' });
@@ -112,7 +122,10 @@ export function createConnection(
 
   function readPriority({ streamId, start, end }: Frame): void {
     if (streamId === 0) throw new ConnectionFault(errorCode.protocol, 'PRIORITY of no stream');
-    if (end - start !== priorityBytes) streams.reset(streamId, errorCode.frameSize);
+    if (end - start === priorityBytes) return;
+    if (streamId > streams.lastId())
+      throw new ConnectionFault(errorCode.frameSize, 'PRIORITY of a wrong length');
+    streams.reset(streamId, errorCode.frameSize);
   }
 
   function readReset(frame: Frame): void {
@@ -127,6 +140,8 @@ export function createConnection(
       assertLength(frame, 0);
       return;
     }
+    if (end - start > mostSettings * settingBytes)
+      throw new ConnectionFault(errorCode.enhanceYourCalm, 'more settings than there are');
     if ((end - start) % settingBytes !== 0)
       throw new ConnectionFault(errorCode.frameSize, 'SETTINGS of a wrong length');
     for (let at = start; at < end; at += settingBytes) {
@@ -143,6 +158,7 @@ export function createConnection(
       throw new ConnectionFault(errorCode.protocol, 'neither yes nor no');
     if (name === setting.maxFrameSize && (value < defaultFrameBytes || value > mostFrameBytes))
       throw new ConnectionFault(errorCode.protocol, 'a frame size that may not be');
+    if (name === setting.headerTableSize && value < defaultTableBytes) writer.giveUpTable();
     if (name === setting.initialWindowSize) streams.setPeerWindow(value);
   }
 
@@ -171,10 +187,12 @@ export function createConnection(
 
   /** Takes no new request. */
   function close(): void {
+    clearTimeout(drainTimer);
     if (phase === 'ended' || phase === 'closing') return;
     phase = 'closing';
     streams.refuse();
-    writer.goAway(streams.lastId(), errorCode.none);
+    toldLastId = streams.lastId();
+    writer.goAway(toldLastId, errorCode.none);
     endIfDone();
   }
 
@@ -183,7 +201,7 @@ export function createConnection(
   }
 
   function fail(code: ErrorCode): void {
-    writer.goAway(streams.lastId(), code);
+    writer.goAway(toldLastId ?? streams.lastId(), code);
     endSocket();
   }
 
@@ -224,12 +242,17 @@ export function createConnection(
       // Requests may be on their way: they are taken until the answer says that this was heard (section 6.8).
       writer.goAway(mostWindowBytes, errorCode.none);
       writer.ping(drainPing, 0, false);
+      drainTimer ??= setTimeout(close, longestDrainPingMs).unref();
     },
     ping: () => writer.ping(lifePing, 0, false),
     bytesRead: () => bytesRead,
   };
 }
 
+/** There are six, and each of a frame may cost a look at every stream. */
+const mostSettings = 32;
+/** For a peer that answers no PING. */
+const longestDrainPingMs = 5_000;
 const lifePing = Buffer.from('are you?');
 const drainPing = Buffer.from('heard it');
 

@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import {
   type ErrorCode,
   frameFlag,
@@ -28,6 +29,11 @@ export interface FrameWriter {
   readonly goAway: (lastStreamId: number, code: ErrorCode) => void;
   readonly settings: (entries: readonly (readonly [id: number, value: number])[]) => void;
   readonly acknowledgeSettings: () => void;
+  /**
+   * The peer wants a smaller table than the one it need not know we never use: the next block has to say that it is gone
+   * (RFC 9113 section 4.3.1).
+   */
+  readonly giveUpTable: () => void;
   /** Until the next `flush`, nothing leaves by itself. */
   readonly gather: () => void;
   readonly flush: () => void;
@@ -44,6 +50,9 @@ export function createFrameWriter(socket: Duplex): FrameWriter {
   let willFlush = false;
   /** Writes that the system has not taken. */
   let unread = 0;
+  /** Of a socket that encrypts, a write is never over at once, so that it would cost all of `output` each time. */
+  const isEncrypted = socket instanceof TLSSocket;
+  let table: 'unused' | 'to be given up' | 'given up' = 'unused';
 
   /** Where the payload begins. */
   function begin(head: FrameHead): number {
@@ -65,7 +74,7 @@ export function createFrameWriter(socket: Duplex): FrameWriter {
     const bytes = output.subarray(0, written);
     written = 0;
     if (!socket.writable) return;
-    if (socket.writableLength > 0) {
+    if (isEncrypted || socket.writableLength > 0) {
       // It waits behind others, and would keep all of `output`.
       unread += 1;
       socket.write(Buffer.from(bytes), wasRead);
@@ -90,6 +99,13 @@ export function createFrameWriter(socket: Duplex): FrameWriter {
   return {
     headers(streamId, block, isEnd) {
       const flags = frameFlag.endHeaders | (isEnd ? frameFlag.endStream : frameFlag.none);
+      if (table === 'to be given up') {
+        table = 'given up';
+        const length = tableOfNothing.length + block.length;
+        const start = begin({ length, type: frameType.headers, flags, streamId });
+        block.copy(output, start + tableOfNothing.copy(output, start));
+        return;
+      }
       const at = begin({ length: block.length, type: frameType.headers, flags, streamId });
       block.copy(output, at);
     },
@@ -119,9 +135,15 @@ export function createFrameWriter(socket: Duplex): FrameWriter {
     acknowledgeSettings() {
       begin({ length: 0, type: frameType.settings, flags: frameFlag.ack, streamId: 0 });
     },
+    giveUpTable() {
+      if (table === 'unused') table = 'to be given up';
+    },
     gather() {
       willFlush = true;
     },
     flush,
   };
 }
+
+/** "Dynamic Table Size Update" to zero (RFC 7541 section 6.3). */
+const tableOfNothing = Buffer.from([0x20]);

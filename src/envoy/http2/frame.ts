@@ -23,6 +23,7 @@ export const frameType = {
 export const frameFlag = { none: 0, endStream: 1, ack: 1, endHeaders: 4, padded: 8, priority: 32 } as const;
 
 export const setting = {
+  headerTableSize: 1,
   enablePush: 2,
   maxConcurrentStreams: 3,
   initialWindowSize: 4,
@@ -50,6 +51,9 @@ export const defaultWindowBytes = 65_535;
 export const mostWindowBytes = 2 ** 31 - 1;
 export const defaultFrameBytes = 16_384;
 export const mostFrameBytes = 2 ** 24 - 1;
+
+/** Of HPACK's dynamic table, in bytes, until a peer says otherwise (section 6.5.2). */
+export const defaultTableBytes = 4096;
 
 /** Of RST_STREAM, WINDOW_UPDATE; PING; PRIORITY; one entry of SETTINGS. */
 export const wordBytes = 4;

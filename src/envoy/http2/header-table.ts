@@ -1,3 +1,5 @@
+import { defaultTableBytes } from './frame.ts';
+
 /** A header field as it came. Fields of the tables are shared by all requests that refer to them. */
 export interface HeaderField {
   readonly name: string;
@@ -29,9 +31,6 @@ function kindOf(name: string, value: string): FieldKind {
     return 'forbidden';
   return name === 'te' && value !== 'trailers' ? 'forbidden' : 'regular';
 }
-
-/** What the dynamic table may hold, in bytes: what a peer assumes that is told nothing (RFC 9113 section 6.5.2). */
-const maxTableBytes = 4096;
 
 /** What a field counts beyond its characters (RFC 7541 section 4.1). */
 const fieldOverheadBytes = 32;
@@ -112,7 +111,7 @@ export function createHeaderTable(): HeaderTable {
   let fields: HeaderField[] = [];
   let first = 0;
   let bytes = 0;
-  let capacity = maxTableBytes;
+  let capacity = defaultTableBytes;
 
   function evictTo(most: number): void {
     while (bytes > most) {
@@ -141,7 +140,7 @@ export function createHeaderTable(): HeaderTable {
       bytes += size;
     },
     resize(wanted) {
-      if (wanted > maxTableBytes) return false;
+      if (wanted > defaultTableBytes) return false;
       capacity = wanted;
       evictTo(capacity);
       return true;

@@ -13,50 +13,14 @@ import {
 import type { FrameWriter } from './frame-writer.ts';
 import type { HeaderList } from './header-block.ts';
 import { withoutPadding } from './header-frames.ts';
-import type { HeaderField } from './header-table.ts';
-import { readRequestHead, type RequestHead } from './request-head.ts';
-
-/** One request and its answer. */
-export interface Stream {
-  readonly id: number;
-}
-
-/** What takes the body of a request. Must not throw. */
-export interface StreamReceiver {
-  /** A piece of the body, in memory that stays; `isEnd` with the last one, which may be empty. */
-  readonly receive: (bytes: Buffer, isEnd: boolean) => void;
-  /** Nobody waits for the answer any more: it was reset by either side, or the connection is lost. */
-  readonly cancelled: () => void;
-}
-
-/**
- * Told of every request. The array is used for other requests again; some fields are missing where the list was too
- * long. May answer at once. Must not throw.
- */
-export type BeginStream = (
-  stream: Stream,
-  head: RequestHead,
-  fields: readonly HeaderField[],
-  isTooLong: boolean,
-) => StreamReceiver;
+import { readRequestHead } from './request-head.ts';
+import type { BeginStream, OpenStream, Stream, StreamReceiver } from './stream.ts';
 
 export interface StreamLimits {
   /** What a peer may send of a body before `consumed` is called; not less than 65 535, which it may before it hears of it. */
   readonly streamWindowBytes: number;
   /** Streams that are open, and the ones that the peer has reset and that are still worked for. */
   readonly maxConcurrentStreams: number;
-}
-
-export interface OpenStream extends Stream {
-  receiver: StreamReceiver;
-  sendWindow: number;
-  receiveWindow: number;
-  /** Of its body, on the account of the connection's window. */
-  unconsumedBytes: number;
-  bodyBytes: number;
-  /** As its header says; -1: it does not. */
-  readonly contentLength: number;
-  isReceived: boolean;
 }
 
 export interface StreamsOptions {
@@ -67,6 +31,8 @@ export interface StreamsOptions {
   readonly onEnded: () => void;
   /** The peer makes us hold too much. */
   readonly onTooMuch: () => void;
+  /** Told of bugs: what `beginStream` or a receiver threw. The stream is reset by then. */
+  readonly onError: (error: unknown) => void;
 }
 
 /** The streams of a connection (RFC 9113 section 5). What the peer does wrong throws ConnectionFault, or resets its stream. */
@@ -153,12 +119,23 @@ export function createStreams(options: StreamsOptions): Streams {
       unconsumedBytes: 0,
       bodyBytes: 0,
       contentLength: head.contentLength,
-      isReceived: false,
+      isReceived: isEnd,
     };
     working += 1;
     streams.set(id, stream);
-    stream.receiver = beginStream(stream, head, fields, isTooLong);
+    try {
+      stream.receiver = beginStream(stream, head, fields, isTooLong);
+    } catch (error) {
+      working -= 1;
+      failed(stream, error);
+    }
     if (isEnd && isOpen(stream)) receive(stream, noBytes, true);
+  }
+
+  /** By a bug of ours, which costs nobody else anything. */
+  function failed(stream: OpenStream, error: unknown): void {
+    if (isOpen(stream)) reset(stream.id, errorCode.internal);
+    options.onError(error);
   }
 
   function readTrailers(stream: OpenStream, isEnd: boolean, { fields }: HeaderList): void {
@@ -199,7 +176,11 @@ export function createStreams(options: StreamsOptions): Streams {
       stream.isReceived = true;
       bodies.giveBack(stream.unconsumedBytes);
     }
-    stream.receiver.receive(bytes, isEnd);
+    try {
+      stream.receiver.receive(bytes, isEnd);
+    } catch (error) {
+      failed(stream, error);
+    }
   }
 
   function consumed(stream: Stream, bytes: number): void {
@@ -217,7 +198,15 @@ export function createStreams(options: StreamsOptions): Streams {
     streams.delete(id);
     answers.forget(stream);
     if (!stream.isReceived) bodies.giveBack(stream.unconsumedBytes);
-    stream.receiver.cancelled();
+    tellCancelled(stream);
+  }
+
+  function tellCancelled({ receiver }: OpenStream): void {
+    try {
+      receiver.cancelled();
+    } catch (error) {
+      options.onError(error);
+    }
   }
 
   function reset(id: number, code: ErrorCode): void {
@@ -273,7 +262,7 @@ export function createStreams(options: StreamsOptions): Streams {
       const cut = [...streams.values()];
       streams.clear();
       answers.forgetAll();
-      for (const { receiver } of cut) receiver.cancelled();
+      for (const stream of cut) tellCancelled(stream);
     },
     reset,
     refuse() {

@@ -48,11 +48,12 @@ export async function openService({ unary, definition, implementation, limits }:
     [unaryPath, rawMethod(answer)],
     ...(definition === undefined ? [] : methodsOf(definition, implementation ?? {})),
   ]);
-  serveConnection(server, () => '10.0.0.1:5', methods, {
-    maxMessageBytes: 1000,
-    maxHeaderListBytes: 2000,
-    maxConcurrentStreams: 100,
-    ...limits,
+  const bugs: unknown[] = [];
+  serveConnection(server, {
+    methods,
+    limits: { maxMessageBytes: 1000, maxHeaderListBytes: 2000, maxConcurrentStreams: 100, ...limits },
+    peer: () => '10.0.0.1:5',
+    onError: (error) => bugs.push(error),
   });
   const send = async (...pieces: readonly Buffer[]) => {
     client.write(Buffer.concat(pieces));
@@ -68,6 +69,7 @@ export async function openService({ unary, definition, implementation, limits }:
   await send(hello());
   return {
     client,
+    bugs,
     send,
     ofType,
     fieldsOf,

@@ -177,6 +177,17 @@ describe('a stream of messages', () => {
     expect(ofType(frameType.rstStream, 1)[0]?.payload.readUInt32BE(0)).toBe(errorCode.flowControl);
   });
 
+  it('that is reset in the same breath has its messages first', async () => {
+    const { open, send, calls } = await openStreams();
+    await open(1, 'Both');
+    const told: string[] = [];
+    calls[0]?.on('data', (bytes: Buffer) => told.push(bytes.toString()));
+    calls[0]?.on('cancelled', () => told.push('cancelled'));
+    await send(data(1, message('one')), data(1, message('two')), rstStream(1));
+    await settled();
+    expect(told).toEqual(['one', 'two', 'cancelled']);
+  });
+
   it('costs the same in tiny pieces, also in ones without a byte', async () => {
     const { open, send, calls } = await openStreams();
     await open(1, 'Both');

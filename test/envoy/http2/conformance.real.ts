@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createConnection } from '../../../src/envoy/http2/connection.ts';
 import { partDirectory } from '../../real/part-directory.ts';
-import { literalBlock } from './frames.ts';
+import { literalBlock, rethrow } from './frames.ts';
 
 /**
  * Cases that are meant to fail: RFC 7540 section 5.3.1 forbade that a stream depends on itself; RFC 9113 section 5.3.2
@@ -40,9 +40,8 @@ function answer(socket: Socket): void {
   open.add(socket);
   socket.setNoDelay(true);
   socket.on('close', () => open.delete(socket));
-  const connection = createConnection(
-    socket,
-    (stream) => ({
+  const connection = createConnection(socket, {
+    beginStream: (stream) => ({
       receive(_bytes, isEnd) {
         if (!isEnd) return;
         setTimeout(() => {
@@ -53,8 +52,9 @@ function answer(socket: Socket): void {
       },
       cancelled: () => undefined,
     }),
-    { streamWindowBytes: 65_535, maxConcurrentStreams, maxHeaderListBytes: 16_384 },
-  );
+    limits: { streamWindowBytes: 65_535, maxConcurrentStreams, maxHeaderListBytes: 16_384 },
+    onError: rethrow,
+  });
 }
 
 /** h2spec's own report: a suite for each section, a case for each behaviour. */

@@ -1,7 +1,7 @@
 import { Duplex } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createConnection } from '../../../src/envoy/http2/connection.ts';
-import type { Stream } from '../../../src/envoy/http2/streams.ts';
+import type { Stream } from '../../../src/envoy/http2/stream.ts';
 import { below, type Random } from '../../support/random.ts';
 import {
   createFrameSplitter,
@@ -11,6 +11,7 @@ import {
   frameType,
   literalBlock,
   request,
+  rethrow,
 } from './frames.ts';
 import { mutate, record, type Recorded } from './recording.ts';
 
@@ -72,9 +73,8 @@ function createEcho(random: Random) {
       done();
     },
   });
-  const connection = createConnection(
-    socket,
-    (stream, { path }) => {
+  const connection = createConnection(socket, {
+    beginStream: (stream, { path }) => {
       const one: Told = { stream, path, pieces: [], ends: 0, cancels: 0 };
       told.push(one);
       return {
@@ -92,8 +92,9 @@ function createEcho(random: Random) {
         },
       };
     },
-    { streamWindowBytes: 65_535, maxConcurrentStreams: 100, maxHeaderListBytes: 1000 },
-  );
+    limits: { streamWindowBytes: 65_535, maxConcurrentStreams: 100, maxHeaderListBytes: 1000 },
+    onError: rethrow,
+  });
 
   function answer({ stream, path, pieces }: Told): void {
     connection.sendHeaders(stream, head);

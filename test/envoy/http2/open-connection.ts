@@ -6,7 +6,7 @@ import {
   createConnection,
 } from '../../../src/envoy/http2/connection.ts';
 import type { RequestHead } from '../../../src/envoy/http2/request-head.ts';
-import type { Stream } from '../../../src/envoy/http2/streams.ts';
+import type { Stream } from '../../../src/envoy/http2/stream.ts';
 import { createFrameSplitter, frameType, hello, literalBlock, type SeenFrame } from './frames.ts';
 import { createSocketPair } from './socket-pair.ts';
 
@@ -34,6 +34,8 @@ export interface OpenConnection {
   /** The DATA of a stream, together. */
   readonly bodyOf: (streamId: number) => Buffer;
   readonly begun: readonly Begun[];
+  /** What handlers threw. */
+  readonly bugs: readonly unknown[];
   readonly hasEnded: () => boolean;
 }
 
@@ -60,6 +62,7 @@ export async function openConnection(options: OpenOptions = {}): Promise<OpenCon
   const [server, client] = createSocketPair();
   const seen: SeenFrame[] = [];
   const begun: Begun[] = [];
+  const bugs: unknown[] = [];
   let hasEnded = false;
   client.on(
     'data',
@@ -71,9 +74,8 @@ export async function openConnection(options: OpenOptions = {}): Promise<OpenCon
     });
   }
   client.on('error', () => undefined);
-  const connection = createConnection(
-    server,
-    (stream, head, fields) => {
+  const connection = createConnection(server, {
+    beginStream: (stream, head, fields) => {
       const one: Begun = {
         stream,
         head,
@@ -100,8 +102,14 @@ export async function openConnection(options: OpenOptions = {}): Promise<OpenCon
         },
       };
     },
-    { streamWindowBytes: 65_535, maxConcurrentStreams: 100, maxHeaderListBytes: 16_384, ...options.limits },
-  );
+    limits: {
+      streamWindowBytes: 65_535,
+      maxConcurrentStreams: 100,
+      maxHeaderListBytes: 16_384,
+      ...options.limits,
+    },
+    onError: (error) => bugs.push(error),
+  });
   const send = async (...pieces: readonly Buffer[]) => {
     client.write(Buffer.concat(pieces));
     await settled();
@@ -117,6 +125,7 @@ export async function openConnection(options: OpenOptions = {}): Promise<OpenCon
     ofType,
     bodyOf: (id) => Buffer.concat(ofType(frameType.data, id).map(({ payload }) => payload)),
     begun,
+    bugs,
     hasEnded: () => hasEnded,
   };
 }
