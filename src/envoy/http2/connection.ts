@@ -140,26 +140,21 @@ export function createConnection(socket: Duplex, options: ConnectionOptions): Co
       assertLength(frame, 0);
       return;
     }
-    if (end - start > mostSettings * settingBytes)
-      throw new ConnectionFault(errorCode.enhanceYourCalm, 'more settings than there are');
     if ((end - start) % settingBytes !== 0)
       throw new ConnectionFault(errorCode.frameSize, 'SETTINGS of a wrong length');
+    let window: number | undefined;
     for (let at = start; at < end; at += settingBytes) {
-      applySetting(bytes.readUInt16BE(at), bytes.readUInt32BE(at + 2));
+      const name = bytes.readUInt16BE(at);
+      const value = bytes.readUInt32BE(at + 2);
+      assertSetting(name, value);
+      if (name === setting.headerTableSize && value < defaultTableBytes) writer.giveUpTable();
+      if (name === setting.initialWindowSize) window = value;
     }
+    // Once, since all streams have to be told.
+    if (window !== undefined) streams.setPeerWindow(window);
     if (phase === 'opening') phase = 'open';
     writer.acknowledgeSettings();
     streams.answers.proceed();
-  }
-
-  /** We send no frame that is longer than all take, push nothing, and encode headers without a table. */
-  function applySetting(name: number, value: number): void {
-    if (name === setting.enablePush && value > 1)
-      throw new ConnectionFault(errorCode.protocol, 'neither yes nor no');
-    if (name === setting.maxFrameSize && (value < defaultFrameBytes || value > mostFrameBytes))
-      throw new ConnectionFault(errorCode.protocol, 'a frame size that may not be');
-    if (name === setting.headerTableSize && value < defaultTableBytes) writer.giveUpTable();
-    if (name === setting.initialWindowSize) streams.setPeerWindow(value);
   }
 
   function readPing(frame: Frame): void {
@@ -249,8 +244,6 @@ export function createConnection(socket: Duplex, options: ConnectionOptions): Co
   };
 }
 
-/** There are six, and each of a frame may cost a look at every stream. */
-const mostSettings = 32;
 /** For a peer that answers no PING. */
 const longestDrainPingMs = 5_000;
 const lifePing = Buffer.from('are you?');
@@ -266,4 +259,14 @@ function assertOfConnection({ streamId }: Frame): void {
 
 function assertLength({ start, end }: Frame, bytes: number): void {
   if (end - start !== bytes) throw new ConnectionFault(errorCode.frameSize, 'a frame of a wrong length');
+}
+
+/** We send no frame that is longer than all take, push nothing, and encode headers without a table. */
+function assertSetting(name: number, value: number): void {
+  if (name === setting.enablePush && value > 1)
+    throw new ConnectionFault(errorCode.protocol, 'neither yes nor no');
+  if (name === setting.maxFrameSize && (value < defaultFrameBytes || value > mostFrameBytes))
+    throw new ConnectionFault(errorCode.protocol, 'a frame size that may not be');
+  if (name === setting.initialWindowSize && value > mostWindowBytes)
+    throw new ConnectionFault(errorCode.flowControl, 'a window that is too large');
 }

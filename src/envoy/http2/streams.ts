@@ -41,7 +41,7 @@ export interface Streams {
   readonly isOpen: (stream: Stream) => stream is OpenStream;
   readonly readHeaders: (streamId: number, isEnd: boolean, list: HeaderList) => void;
   readonly readData: (frame: Frame) => void;
-  /** SETTINGS_INITIAL_WINDOW_SIZE of the peer. */
+  /** SETTINGS_INITIAL_WINDOW_SIZE of the peer, at most `mostWindowBytes`. */
   readonly setPeerWindow: (bytes: number) => void;
   /** WINDOW_UPDATE of a stream. */
   readonly widen: (streamId: number, bytes: number) => void;
@@ -234,12 +234,13 @@ export function createStreams(options: StreamsOptions): Streams {
     readHeaders,
     readData,
     setPeerWindow(bytes) {
-      if (bytes > mostWindowBytes) throw tooLargeAWindow();
       const more = bytes - peerWindow;
+      if (more === 0) return;
       peerWindow = bytes;
       for (const stream of streams.values()) {
         stream.sendWindow += more;
-        if (stream.sendWindow > mostWindowBytes) throw tooLargeAWindow();
+        if (stream.sendWindow > mostWindowBytes)
+          throw new ConnectionFault(errorCode.flowControl, 'a window that is too large');
       }
     },
     widen(id, bytes) {
@@ -275,7 +276,3 @@ export function createStreams(options: StreamsOptions): Streams {
 
 const noBytes = Buffer.alloc(0);
 const nobody: StreamReceiver = { receive: () => undefined, cancelled: () => undefined };
-
-function tooLargeAWindow(): ConnectionFault {
-  return new ConnectionFault(errorCode.flowControl, 'a window that is too large');
-}

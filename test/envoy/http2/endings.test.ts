@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { createServer as createTcpServer } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createConnection } from '../../../src/envoy/http2/connection.ts';
-import { data, errorCode, frame, frameType, goAway, request, rethrow, setting, settings } from './frames.ts';
+import { data, errorCode, frame, frameType, goAway, request, rethrow } from './frames.ts';
 import { codesOf, openConnection, settled } from './open-connection.ts';
 
 const ended: (() => unknown)[] = [];
@@ -58,12 +58,6 @@ describe('a bug in a handler', () => {
 });
 
 describe('a peer', () => {
-  it('can not make us look at every stream again and again by one frame', async () => {
-    const opened = await openConnection();
-    await opened.send(settings(Array.from({ length: 33 }, () => [setting.initialWindowSize, 1] as const)));
-    expect(codesOf(opened)).toEqual([errorCode.enhanceYourCalm]);
-  });
-
   it('that sends half a PRIORITY on a stream that is not there is wrong about the connection', async () => {
     const opened = await openConnection();
     await opened.send(frame({ type: frameType.priority, streamId: 9, payload: Buffer.alloc(4) }));

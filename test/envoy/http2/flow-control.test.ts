@@ -97,6 +97,19 @@ describe('an answer', () => {
     expect(isEnded(opened, 1)).toBe(true);
   });
 
+  it('heeds the last of several windows in one SETTINGS', async () => {
+    const opened = await openConnection({ settings: [[setting.initialWindowSize, 0]] });
+    await opened.send(request(1));
+    opened.begun[0]?.answer('abcdef');
+    await opened.send(
+      settings([
+        [setting.initialWindowSize, 100],
+        [setting.initialWindowSize, 3],
+      ]),
+    );
+    expect(opened.bodyOf(1).toString()).toBe('abc');
+  });
+
   it('goes in frames that every peer takes', async () => {
     const opened = await openConnection({ settings: [[setting.maxFrameSize, 1_000_000]] });
     await opened.send(request(1));
