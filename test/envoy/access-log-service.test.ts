@@ -250,7 +250,7 @@ describeOnEachTransport('the access log sink', () => {
         stream.end();
         await ended;
       }),
-      { numRuns: 200 },
+      { numRuns: 100 },
     );
     received.length = 0;
     openLog().stream.write(logs(entry()));

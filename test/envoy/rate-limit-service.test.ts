@@ -254,7 +254,7 @@ describeOnEachTransport('ShouldRateLimit', () => {
           expect(error).toMatchObject({ code: status.INVALID_ARGUMENT });
         }
       }),
-      { numRuns: 300 },
+      { numRuns: 150 },
     );
     expect(bugs).toEqual([]);
     expect(results).not.toContain('failed');
