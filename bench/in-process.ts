@@ -35,7 +35,7 @@ export function createInProcess(maxEntries: number): InProcess {
     JSON.stringify({
       identity: { ttl: '10m', maxEntries },
       access: { allowTtl: '10m' },
-      reviews: { concurrency: 1000, perSecond: 10_000, perSourcePerSecond: 10_000, queue: 10_000 },
+      reviews: { concurrency: 1000, perSecond: 100_000, perSourcePerSecond: 100_000, queue: 10_000 },
       limits: { store: 'memory' },
       check: { deadline: '10s' },
     }),
