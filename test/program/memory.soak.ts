@@ -223,7 +223,8 @@ it('holds its memory through a million Checks of 100,000 tokens, and its bounds 
   const perSecond = checks / ((performance.now() - warmAtMs) / 1000);
   console.log(`${perSecond.toFixed(0)} Checks a second, from one client`);
   // Flat: not above what it was at first. Three of each, since what has two generations goes up and down by some 14 MB.
-  const mostOf = (some: typeof sizes, what: 'heapUsed' | 'rss') => Math.max(...some.map((size) => size[what]));
+  const mostOf = (some: typeof sizes, what: 'heapUsed' | 'rss') =>
+    Math.max(...some.map((size) => size[what]));
   expect(mostOf(sizes.slice(-3), 'heapUsed')).toBeLessThan(mostOf(sizes.slice(0, 3), 'heapUsed') * 1.05);
   expect(mostOf(sizes.slice(-3), 'rss')).toBeLessThan(mostOf(sizes.slice(0, 3), 'rss') * 1.1);
 
