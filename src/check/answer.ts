@@ -37,9 +37,17 @@ export function upstreamHeaders(outcome: Allowed): readonly Header[] {
 }
 
 /** Those of them that are the same for every request of somebody for a model. */
-export function callerHeaders({ subject, tier, model }: Allowed): readonly Header[] {
+export function callerHeaders(outcome: Allowed): readonly Header[] {
+  return [...subjectHeaders(outcome), ...tierHeaders(outcome)];
+}
+
+export function subjectHeaders({ subject }: Allowed): readonly Header[] {
+  return subject ? [['x-tiergate-user', headerValue(subject)]] : [];
+}
+
+/** Those that are the same for everybody in a tier who asks for a model. */
+export function tierHeaders({ tier, model }: Allowed): readonly Header[] {
   const headers: Header[] = [];
-  if (subject) headers.push(['x-tiergate-user', headerValue(subject)]);
   if (tier) headers.push(['x-tiergate-tier', headerValue(tier)]);
   if (model !== undefined) headers.push(['x-tiergate-model', headerValue(model.id)]);
   return headers;

@@ -106,7 +106,8 @@ export function createCheck(stages: CheckStages, options: CheckOptions): Check {
     if (route === 'identity') return admit({ input, asking, route, known, principal, subject, tier });
     const model = readModel(input);
     if (isDenied(model)) return refused(model, known);
-    const asked = { input, asking, route, known: { ...known, model }, principal, subject, tier, model };
+    const all = { subject, tier: tier.name, model };
+    const asked = { input, asking, route, known: all, principal, subject, tier, model };
     return then(checkAccess(principal, model, asking), asked, permitted);
   }
 

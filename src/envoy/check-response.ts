@@ -1,6 +1,12 @@
 import protobuf from 'protobufjs/minimal.js';
-import { callerHeaders, createRemovedHeaders, denialAnswer, reservationHeaders } from '../check/answer.ts';
-import { createByCaller } from '../check/by-caller.ts';
+import {
+  createRemovedHeaders,
+  denialAnswer,
+  reservationHeaders,
+  subjectHeaders,
+  tierHeaders,
+} from '../check/answer.ts';
+import { createByTier } from '../check/by-tier.ts';
 import { denialStatus } from '../check/denial.ts';
 import type { Header } from '../check/header.ts';
 import type { WindowState } from '../check/limit.ts';
@@ -14,7 +20,14 @@ import {
   writeField,
   writeHeaders,
 } from './answer-bytes.ts';
-import { encodeCaller, encodeHeld, encodeReason, limitsTemplate, writeLimits } from './dynamic-metadata.ts';
+import {
+  encodeHeld,
+  encodeReason,
+  encodeTier,
+  encodeUser,
+  limitsTemplate,
+  writeLimits,
+} from './dynamic-metadata.ts';
 
 export interface CheckResponseOptions {
   /** Lower-case names of the headers that carry access tokens: taken off the request, except on public paths. */
@@ -30,8 +43,8 @@ export interface CheckResponseOptions {
  */
 export type EncodeCheckResponse = (outcome: Outcome, forgedHeaders: readonly string[]) => Buffer;
 
-/** What an answer says of who asks for what. */
-interface CallerBytes {
+/** What an answer says of a tier and a model. */
+interface TierBytes {
   readonly headers: Buffer;
   readonly metadata: Uint8Array;
 }
@@ -53,25 +66,26 @@ export function createEncodeCheckResponse(options: CheckResponseOptions): Encode
     return encoded;
   }
 
-  const callerBytes = createByCaller<CallerBytes>((outcome) => ({
-    headers: encodeHeaders(ok.headers, callerHeaders(outcome)),
-    metadata: encodeCaller(outcome),
+  const tierBytes = createByTier<TierBytes>((outcome) => ({
+    headers: encodeHeaders(ok.headers, tierHeaders(outcome)),
+    metadata: encodeTier(outcome),
   }));
 
   function encodeAllowed(outcome: Allowed, forgedHeaders: readonly string[]): Buffer {
     const { windows, reservation } = outcome;
-    const caller = callerBytes(outcome);
+    const tier = tierBytes(outcome);
     return encodeResponse({
       status: statusOk,
       tag: response.okResponse,
       answer: [
-        caller.headers,
+        encodeHeaders(ok.headers, subjectHeaders(outcome)),
+        tier.headers,
         encodeRemovals(outcome, forgedHeaders),
         reservation === undefined ? nothing : encodeHeaders(ok.headers, reservationHeaders(outcome)),
       ],
       headersTag: ok.responseHeadersToAdd,
       headers: rateLimitHeaders(windows),
-      metadata: [caller.metadata, encodeHeld(outcome)],
+      metadata: [encodeUser(outcome), tier.metadata, encodeHeld(outcome)],
       windows,
     });
   }
@@ -89,7 +103,7 @@ export function createEncodeCheckResponse(options: CheckResponseOptions): Encode
       answer: [httpCode.finish(), protobuf.Writer.create().uint32(deniedResponse.body).string(body).finish()],
       headersTag: deniedResponse.headers,
       headers,
-      metadata: [encodeCaller(outcome), encodeReason(outcome)],
+      metadata: [encodeUser(outcome), encodeTier(outcome), encodeReason(outcome)],
       windows: outcome.windows ?? [],
     });
   }

@@ -78,6 +78,30 @@ describe('an allowed CheckResponse', () => {
     });
   });
 
+  it('names who asks, in which tier and for what, whoever was answered before', () => {
+    const { model, ...nameless } = sampleAllowed;
+    for (const round of [1, 2]) {
+      for (const subject of ['alice', 'bob', 'zoë %', `half \ud800 ${round}`]) {
+        for (const tier of ['free', 'premium', 'premium llm/llama']) {
+          for (const outcome of [
+            { ...sampleAllowed, subject, tier },
+            { ...nameless, subject, tier },
+          ]) {
+            const { ok_response: ok, dynamic_metadata: metadata } = decoded(outcome);
+            const told = valuesOf(ok?.headers);
+            const user = Buffer.from(subject).toString();
+            expect(decodeURIComponent(told['x-tiergate-user'] ?? '')).toBe(user);
+            expect(decodeURIComponent(told['x-tiergate-tier'] ?? '')).toBe(tier);
+            const asked = 'model' in outcome ? model?.id : undefined;
+            expect(told['x-tiergate-model']).toBe(asked);
+            expect(metadata).toMatchObject({ user, tier });
+            expect(metadata['model']).toBe(asked);
+          }
+        }
+      }
+    }
+  });
+
   it('removes the headers that this very request forged', () => {
     const removed = (forged: string[]) => decoded(sampleAllowed, forged).ok_response?.headers_to_remove ?? [];
     expect(removed(['x-tiergate-user', 'x-maas-future'])).toEqual([...removed([]), 'x-maas-future']);
