@@ -116,6 +116,17 @@ export function ratio(
   return ratioOfPairs(valuesOf(measured), valuesOf(reference));
 }
 
+export interface Shown extends Pick<Verdict, 'must' | 'words' | 'bound'> {
+  /** Names of rows: what is measured, and what it is measured by. */
+  readonly of: string;
+  readonly to: string;
+  readonly by: (measurement: Measurement) => number;
+}
+
+export function verdict(rows: readonly Row[], { must, words, of, to, by, bound }: Shown): Verdict {
+  return { must, words, ratio: ratio(rows, [of, to], by), bound };
+}
+
 export const perSecond = (measurement: Measurement): number => measurement.perSecond;
 export const p99 = (measurement: Measurement): number => measurement.p99;
 export const authorizerCpu = (measurement: Measurement): number =>

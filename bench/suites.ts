@@ -3,19 +3,12 @@ import { cold } from './cold.ts';
 import { growth } from './growth.ts';
 import { stageCosts } from './stage-costs.ts';
 import { rivals } from './rivals.ts';
+import { createHttpSuites } from './http-suites.ts';
+import { byGrpc, closedLoop, type LoadFor, openLoop } from './loads.ts';
+import { type Pair, stopAll } from './pair.ts';
 import { createEncodeCheck, type Sent, toModel, writeChecks, writeHttpRequests } from './requests.ts';
-import {
-  authorizerCpu,
-  type Contender,
-  inTurns,
-  p99,
-  perSecond,
-  ratio,
-  type Row,
-  type Suite,
-  type Verdict,
-} from './suite.ts';
-import { type Answerer, askHttpDoor, checkOnce, type SocketKind, type World } from './world.ts';
+import { authorizerCpu, type Contender, inTurns, p99, perSecond, type Suite, verdict } from './suite.ts';
+import { type Answerer, checkOnce, type SocketKind, type World } from './world.ts';
 
 const leased = 'tiergate, leased limits';
 const exact = 'tiergate, exact limits';
@@ -24,24 +17,6 @@ const floorName = 'floor: grpc-js, constant answer';
 const ownFloorName = 'floor: own HTTP/2, constant answer';
 const byLibrary = 'tiergate by grpc-js, leased limits';
 const alone = 'Envoy alone';
-const doors = {
-  grpc: 'tiergate, gRPC over TCP',
-  library: 'tiergate, gRPC by grpc-js over TCP',
-  tcpFloor: 'floor: node:http over TCP',
-  tcp: 'tiergate, HTTP over TCP',
-  unixFloor: 'floor: node:http, Unix socket',
-  unix: 'tiergate, HTTP on a Unix socket',
-} as const;
-
-interface Pair {
-  readonly ours: Answerer;
-  readonly floor: Answerer;
-}
-
-async function stopAll(pairs: readonly Pair[]): Promise<void> {
-  await Promise.all(pairs.flatMap(({ ours, floor }) => [ours.stop(), floor.stop()]));
-}
-
 /** Everything that `npm run bench` can measure, by the names of `--only`. */
 export async function createSuites(world: World): Promise<Readonly<Record<string, Suite>>> {
   const encode = await createEncodeCheck();
@@ -52,20 +27,6 @@ export async function createSuites(world: World): Promise<Readonly<Record<string
   const sets = ['leased', 'exact', 'three', 'tokens', 'unlimited'] as const;
   const http = Object.fromEntries(sets.map((tier) => [tier, httpFile(tier, sentBy(tier))]));
   const checks = Object.fromEntries(sets.map((tier) => [tier, checkFile(tier, sentBy(tier))]));
-
-  const byGrpc = (answerer: Answerer, file: string) => (seconds: number) =>
-    ({
-      kind: 'grpc',
-      address: answerer.address,
-      requests: { file },
-      inFlight: 100,
-      warmUpSeconds: 0.5,
-      seconds,
-    }) as const;
-  const closedLoop = (port: number, file: string) => (seconds: number) =>
-    ({ kind: 'wrk', port, file, connections: 32, seconds: Math.ceil(seconds) }) as const;
-  const openLoop = (port: number, file: string, ratePerSecond: number) => (seconds: number) =>
-    ({ kind: 'http', port, file, ratePerSecond, connections: 512, warmUpSeconds: 0.5, seconds }) as const;
 
   /** The authorizer, and a floor that gives its answers. */
   async function pair(socket: SocketKind): Promise<Pair> {
@@ -85,7 +46,7 @@ export async function createSuites(world: World): Promise<Readonly<Record<string
   /** The same contenders through Envoy, each behind one of its own. */
   async function throughEnvoy(
     { ours, floor }: Pair,
-    load: (port: number, file: string) => Contender['load'],
+    load: (port: number, file: string) => LoadFor,
   ): Promise<readonly Contender[]> {
     const [none, before, behind] = [
       await world.startGateway(undefined),
@@ -98,41 +59,6 @@ export async function createSuites(world: World): Promise<Readonly<Record<string
       { name: leased, answerer: ours, gateway: behind, load: load(behind.port, http['leased'] ?? '') },
       { name: exact, answerer: ours, gateway: behind, load: load(behind.port, http['exact'] ?? '') },
       { name: reserved, answerer: ours, gateway: behind, load: load(behind.port, http['tokens'] ?? '') },
-    ];
-  }
-
-  async function httpPair(socket: SocketKind): Promise<Pair> {
-    const ours = await world.startAuthorizer({ http: socket });
-    const [first] = sentBy('leased');
-    const answer = await askHttpDoor(ours, first?.path ?? '', first?.token ?? '');
-    if (answer.status !== 200) throw new Error(`the HTTP door answered ${answer.status}`);
-    return { ours, floor: await world.startHttpFloor(answer, socket) };
-  }
-
-  /** Behind an Envoy each. */
-  async function httpContenders(
-    {
-      tcp,
-      unix,
-      grpc,
-      library,
-    }: Readonly<Record<'tcp' | 'unix', Pair>> & Readonly<Record<'grpc' | 'library', Answerer>>,
-    load: (port: number, file: string) => Contender['load'],
-  ): Promise<readonly Contender[]> {
-    const file = http['leased'] ?? '';
-    const none = await world.startGateway(undefined);
-    const behind = async (name: string, answerer: Answerer): Promise<Contender> => {
-      const gateway = await world.startGateway(answerer);
-      return { name, answerer, gateway, load: load(gateway.port, file) };
-    };
-    return [
-      { name: alone, gateway: none, load: load(none.port, file) },
-      await behind(doors.grpc, grpc),
-      await behind(doors.library, library),
-      await behind(doors.tcpFloor, tcp.floor),
-      await behind(doors.tcp, tcp.ours),
-      await behind(doors.unixFloor, unix.floor),
-      await behind(doors.unix, unix.ours),
     ];
   }
 
@@ -255,50 +181,6 @@ export async function createSuites(world: World): Promise<Readonly<Record<string
       };
     },
 
-    async http(effort) {
-      const [tcp, unix, grpc] = [await httpPair('tcp'), await httpPair('unix'), await pair('tcp')];
-      const library = await world.startAuthorizer({ transport: 'grpc-js' });
-      const rows = await inTurns(
-        world,
-        await httpContenders({ tcp, unix, grpc: grpc.ours, library }, closedLoop),
-        effort,
-      );
-      await Promise.all([stopAll([tcp, unix, grpc]), library.stop()]);
-      const by = perSecond;
-      return {
-        title: 'Through Envoy by the HTTP door, closed loop',
-        words:
-          'HTTP in, 32 connections by wrk, one worker of Envoy. The floor is node:http with a constant answer.',
-        rows,
-        verdicts: [
-          verdict(rows, {
-            must: 'door',
-            words: 'throughput, HTTP on a Unix socket, to its floor',
-            of: doors.unix,
-            to: doors.unixFloor,
-            by,
-            bound: { atLeast: 0.9 },
-          }),
-          verdict(rows, {
-            must: 'door',
-            words: 'throughput, HTTP on a Unix socket, to gRPC by grpc-js over TCP',
-            of: doors.unix,
-            to: doors.library,
-            by,
-            bound: { atLeast: 1.4 },
-          }),
-          verdict(rows, {
-            must: 'door',
-            words: 'throughput, HTTP on a Unix socket, to Envoy alone',
-            of: doors.unix,
-            to: alone,
-            by,
-            bound: { atLeast: 0.7 },
-          }),
-        ],
-      };
-    },
-
     async denied(effort) {
       const ours = await world.startAuthorizer();
       const rows = await inTurns(
@@ -354,19 +236,13 @@ export async function createSuites(world: World): Promise<Readonly<Record<string
     growth: (effort) => growth(world, effort),
     stages: stageCosts,
     rivals: (effort) => rivals(world, effort),
+    ...createHttpSuites({
+      world,
+      file: http['leased'] ?? '',
+      sent: sentBy('leased'),
+      grpcPair: () => pair('tcp'),
+    }),
   };
-}
-
-function verdict(rows: readonly Row[], shown: Shown): Verdict {
-  const { must, words, of, to, by, bound } = shown;
-  return { must, words, ratio: ratio(rows, [of, to], by), bound };
-}
-
-interface Shown extends Pick<Verdict, 'must' | 'words' | 'bound'> {
-  /** Names of rows: what is measured, and what it is measured by. */
-  readonly of: string;
-  readonly to: string;
-  readonly by: Parameters<typeof ratio>[2];
 }
 
 function deniedRequests(world: World): readonly { readonly name: string; readonly sent: readonly Sent[] }[] {
