@@ -16,8 +16,9 @@ import { type Load, type Loaded, startLoad } from './load.ts';
 import { startGatewayOfReplicas } from './replicas.ts';
 
 /**
- * Three authorizers behind one Envoy. The flood, those who are known and this test are processes of their own, and what
- * is compared are moments next to each other, quiet and flooded by turns: one pair says little, their median does.
+ * Three authorizers behind one Envoy. The flood, those who are known and this test are processes of their own; the flood
+ * leaves the processor to all others, as if it came from elsewhere. What is compared are moments next to each other, quiet and
+ * flooded by turns: one pair says little, their median does.
  */
 const pairs = 7;
 const measureMs = 6_000;
@@ -202,6 +203,7 @@ describe.each(kinds)('a flood of tokens with $name', ({ name, refused, isReviewe
           ...floodOf(pair),
           port: envoy.port,
           source: flooder,
+          standsBack: true,
           perSecond,
           atOnce: 64,
           forMs: measureMs + 60_000,
