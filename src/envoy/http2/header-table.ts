@@ -27,9 +27,20 @@ export function createField(name: string, value: string): HeaderField {
 
 function kindOf(name: string, value: string): FieldKind {
   if (name.startsWith(':')) return 'pseudo';
-  if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name) || /[\0\r\n]/.test(value) || ofConnections.has(name))
+  if (!/^[!#$%&'*+.^_`|~0-9a-z-]+$/.test(name) || !isValue(value) || ofConnections.has(name))
     return 'forbidden';
   return name === 'te' && value !== 'trailers' ? 'forbidden' : 'regular';
+}
+
+/** Nothing that could end it, and no blank or tab at its ends (RFC 9113 section 8.2.1). */
+function isValue(value: string): boolean {
+  return (
+    !/[\0\r\n]/.test(value) && !isBlank(value.charCodeAt(0)) && !isBlank(value.charCodeAt(value.length - 1))
+  );
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
 }
 
 /** What a field counts beyond its characters (RFC 7541 section 4.1). */

@@ -237,6 +237,8 @@ describe('a request', () => {
     ['a field of connections', [['transfer-encoding', 'chunked']]],
     ['a pseudo-header field of answers', [[':status', '200']]],
     ['a line break in a value', [['x', 'a\r\nb']]],
+    ['a blank before a value', [['x', ' a']]],
+    ['a tab behind a value', [['x', 'a\t']]],
     ['te other than trailers', [['te', 'gzip']]],
     ['a length that is no number', [['content-length', '1e3']]],
     ['a length that is not kept', [['content-length', '3']]],
