@@ -12,7 +12,7 @@ import {
   type SeenFrame,
 } from '../http2/frames.ts';
 import { settled } from '../http2/open-connection.ts';
-import { createSocketPair } from '../http2/socket-pair.ts';
+import { createSocketPair } from '../../support/socket-pair.ts';
 
 const unaryPath = '/test.Service/Unary';
 

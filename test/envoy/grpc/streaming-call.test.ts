@@ -1,8 +1,7 @@
 import type { Duplex } from 'node:stream';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { data, errorCode, frame, frameFlag, frameType, rstStream } from '../http2/frames.ts';
+import { heldBytes } from '../../support/held-bytes.ts';
 import { settled } from '../http2/open-connection.ts';
 import { callHead, message, method, openService } from './open-service.ts';
 
@@ -34,15 +33,6 @@ async function openStreams(bytesRead?: (bytes: Buffer) => Buffer) {
       .ofType(frameType.windowUpdate, streamId)
       .reduce((sum, { payload }) => sum + payload.readUInt32BE(0), 0);
   return { ...opened, open, calls, dones, creditOf };
-}
-
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
-
-/** Of what is still reachable: garbage is collected whenever the machine has time. */
-function heldBytes(): number {
-  collect();
-  return process.memoryUsage().heapUsed;
 }
 
 describe('a stream of messages', () => {

@@ -8,7 +8,7 @@ import {
 import type { RequestHead } from '../../../src/envoy/http2/request-head.ts';
 import type { Stream } from '../../../src/envoy/http2/stream.ts';
 import { createFrameSplitter, frameType, hello, literalBlock, type SeenFrame } from './frames.ts';
-import { createSocketPair } from './socket-pair.ts';
+import { createSocketPair } from '../../support/socket-pair.ts';
 
 /** A request as the server under test was told of it. */
 export interface Begun {
