@@ -225,7 +225,7 @@ const tries: readonly Try[] = [
     sent: ['GET /a/a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n' + next],
     answers: [judgedA, judgedB],
   },
-  { name: 'HTTP/0.9', sent: ['GET /a/a\r\n\r\n'], answers: [judgedA] },
+  { name: 'HTTP/0.9', sent: ['GET /a/a\r\n\r\n'], answers: [refused] },
   { name: 'HTTP/3.7', sent: ['GET /a/a HTTP/3.7\r\nHost: a\r\n\r\n'], answers: [refused] },
   { name: 'no Host', sent: ['GET /a/a HTTP/1.1\r\n\r\n' + next], answers: [refused] },
 ];
@@ -252,10 +252,10 @@ describe('garbage behind a request', () => {
     expect(answers.map(({ status }) => status)).toEqual([403, 400]);
   });
 
-  it('that still waits is never answered in its place: its answer comes, and the end', async () => {
+  it('that still waits is refused behind its answer, never in its place', async () => {
     const { port } = await serveDoor({ check: async (input) => sleep(30, verdict(input)) });
     const answers = answersIn(await speak(port, get('/a/a') + garbage));
-    expect(answers.map(({ status }) => status)).toEqual([403]);
+    expect(answers.map(({ status }) => status)).toEqual([403, 400]);
   });
 });
 

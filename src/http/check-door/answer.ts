@@ -3,6 +3,7 @@ import { createByCaller } from '../../check/by-caller.ts';
 import { type Header, headerValue } from '../../check/header.ts';
 import type { Allowed, Outcome, Refused } from '../../check/outcome.ts';
 import { rateLimitHeaders } from '../../check/rate-limit-headers.ts';
+import { type Answer, headerLine } from '../http1/answer.ts';
 import type { CheckDoorProfile } from './profile.ts';
 
 export interface CheckAnswerOptions {
@@ -13,86 +14,70 @@ export interface CheckAnswerOptions {
   readonly realm: string;
 }
 
-/** An HTTP response, ready for `writeHead` and `end`. */
-export interface CheckAnswer {
-  readonly status: number;
-  /** Names and values by turns; no copy is made of them on their way out. */
-  readonly headers: string[];
-  /** ASCII. */
-  readonly body: string;
-}
-
 /**
  * Outcome → HTTP response, as the profile's proxy understands it. `forgedHeaders` are the request's. Allowed is 200
  * with the headers for the model, those for the client and, where the proxy makes metadata of headers, `user`,
  * `tier`, `model`, `reason`, `slot_id`, `reservation_id` and `reserved_tokens`, by the names that dynamic metadata has through
- * the gRPC door.
+ * the gRPC door. Throws TypeError where a header can not hold what it should.
  */
-export type AnswerCheck = (outcome: Outcome, forgedHeaders: readonly string[]) => CheckAnswer;
+export type AnswerCheck = (outcome: Outcome, forgedHeaders: readonly string[]) => Answer;
 
 export function createAnswerCheck(options: CheckAnswerOptions): AnswerCheck {
   const { profile, credentialHeaders, realm } = options;
   const removedHeaders = createRemovedHeaders(credentialHeaders);
   /** Without forgeries the same few arrays come again and again. */
-  const joined = new WeakMap<readonly string[], string>();
+  const removalLines = new WeakMap<readonly string[], string>();
 
   function removals(outcome: Allowed, forgedHeaders: readonly string[]): string {
     const names = removedHeaders(outcome, forgedHeaders);
-    let list = joined.get(names);
-    if (list === undefined) {
-      list = names.join(',');
-      if (forgedHeaders.length === 0) joined.set(names, list);
+    let line = removalLines.get(names);
+    if (line === undefined) {
+      line = headerLine('x-envoy-auth-headers-to-remove', names.join(','));
+      if (forgedHeaders.length === 0) removalLines.set(names, line);
     }
-    return list;
+    return line;
   }
 
-  const headersOfCaller = createByCaller<readonly string[]>((outcome) => {
-    const headers = ['content-length', '0'];
+  const linesOfCaller = createByCaller((outcome) => {
     const said = callerHeaders(outcome);
-    push(headers, said);
+    let lines = `content-length: 0\r\n${linesOf(said)}`;
     if (!profile.removesHeaders) {
       // Empty: what is not said at all some proxies leave as the client sent it.
-      for (const name of callerNames) if (!said.some(([other]) => other === name)) headers.push(name, '');
+      for (const name of callerNames)
+        if (!said.some(([other]) => other === name)) lines += headerLine(name, '');
     }
-    if (profile.tellsEnds) pushKnown(headers, outcome);
-    return headers;
+    return profile.tellsEnds ? lines + knownLines(outcome) : lines;
   });
 
-  function allow(outcome: Allowed, forgedHeaders: readonly string[]): CheckAnswer {
+  function allow(outcome: Allowed, forgedHeaders: readonly string[]): Answer {
     const { windows, slotId, reservation } = outcome;
-    const headers = [...headersOfCaller(outcome)];
-    push(headers, reservationHeaders(outcome));
-    if (profile.removesHeaders) {
-      headers.push('x-envoy-auth-headers-to-remove', removals(outcome, forgedHeaders));
-    } else if (reservation === undefined) {
-      headers.push(reservationHeader, '');
-    }
-    push(headers, rateLimitHeaders(windows));
+    let headers = linesOfCaller(outcome);
+    if (reservation !== undefined) headers += linesOf(reservationHeaders(outcome));
+    else if (!profile.removesHeaders) headers += headerLine(reservationHeader, '');
+    if (profile.removesHeaders) headers += removals(outcome, forgedHeaders);
+    headers += linesOf(rateLimitHeaders(windows));
     if (profile.tellsEnds) {
-      if (slotId !== undefined) headers.push('slot_id', slotId);
+      if (slotId !== undefined) headers += headerLine('slot_id', slotId);
       if (reservation !== undefined) {
-        headers.push('reservation_id', reservation.id, 'reserved_tokens', String(reservation.tokens));
+        headers += headerLine('reservation_id', reservation.id);
+        headers += headerLine('reserved_tokens', String(reservation.tokens));
       }
     }
     return { status: 200, headers, body: '' };
   }
 
-  function deny(outcome: Refused): CheckAnswer {
+  function deny(outcome: Refused): Answer {
     const denial = denialAnswer(outcome, realm);
     const status = profile.statusOf?.(denial.status) ?? denial.status;
     const body = ascii(denial.body);
-    const headers: string[] = [];
-    push(headers, denial.headers);
-    if (profile.tellsEnds) {
-      pushKnown(headers, outcome);
-      headers.push('reason', outcome.reason);
-    }
+    let headers = linesOf(denial.headers);
+    if (profile.tellsEnds) headers += knownLines(outcome) + headerLine('reason', outcome.reason);
     if (!profile.deniesInHeaders) {
-      headers.push('content-length', String(body.length));
-      return { status, headers, body };
+      return { status, headers: headers + headerLine('content-length', String(body.length)), body };
     }
-    headers.push('x-tiergate-status', String(denial.status), 'x-tiergate-body', body, 'content-length', '0');
-    return { status, headers, body: '' };
+    headers += headerLine('x-tiergate-status', String(denial.status));
+    headers += headerLine('x-tiergate-body', body);
+    return { status, headers: `${headers}content-length: 0\r\n`, body: '' };
   }
 
   return (outcome, forgedHeaders) => (outcome.denied ? deny(outcome) : allow(outcome, forgedHeaders));
@@ -102,14 +87,18 @@ export function createAnswerCheck(options: CheckAnswerOptions): AnswerCheck {
 const callerNames = ['x-tiergate-user', 'x-tiergate-tier', 'x-tiergate-model'];
 const reservationHeader = 'x-tiergate-reservation';
 
-function push(headers: string[], more: readonly Header[]): void {
-  for (const [name, value] of more) headers.push(name, value);
+function linesOf(headers: readonly Header[]): string {
+  let lines = '';
+  for (const [name, value] of headers) lines += headerLine(name, value);
+  return lines;
 }
 
-function pushKnown(headers: string[], { subject, tier, model }: Outcome): void {
-  if (subject) headers.push('user', headerValue(subject));
-  if (tier) headers.push('tier', headerValue(tier));
-  if (model !== undefined) headers.push('model', headerValue(model.id));
+function knownLines({ subject, tier, model }: Outcome): string {
+  let lines = '';
+  if (subject) lines += headerLine('user', headerValue(subject));
+  if (tier) lines += headerLine('tier', headerValue(tier));
+  if (model !== undefined) lines += headerLine('model', headerValue(model.id));
+  return lines;
 }
 
 /** JSON, the same in fewer characters: one is one byte then, and may stand in a header. */

@@ -1,10 +1,10 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Check } from '../../check/check.ts';
 import type { CheckInput } from '../../check/check-input.ts';
 import { type Denied, denied, isDenied, type Outcome } from '../../check/outcome.ts';
-import type { AnswerCheck, CheckAnswer } from './answer.ts';
-import type { Connections } from './connections.ts';
-import type { Peer, ReadRequest } from './read-request.ts';
+import type { Answer } from '../http1/answer.ts';
+import type { Exchange, Receiver } from '../http1/exchange.ts';
+import type { AnswerCheck } from './answer.ts';
+import { type Peer, type ReadRequest, wantsBody } from './read-request.ts';
 
 /**
  * Told of every answer once it was handed to the connection. `input` is undefined where the request could not be
@@ -16,27 +16,21 @@ export interface CheckHandlerOptions {
   readonly readRequest: ReadRequest;
   readonly check: Check;
   readonly answerCheck: AnswerCheck;
-  readonly arrive: Connections['arrive'];
   readonly recordOutcome: RecordOutcome;
   /** Told of bugs: what Check, or the record of its outcome, threw. The caller has its answer by then. Must not throw. */
   readonly onError: (error: unknown) => void;
-  /** Of a body, which is read to its end; a longer one is denied. */
-  readonly maxBodyBytes: number;
-  /** Whether whoever asks now should not come back on this connection. */
-  readonly isLeaving: () => boolean;
 }
 
-export type CheckHandler = (request: IncomingMessage, response: ServerResponse) => void;
+/** What becomes of the requests of one connection. */
+export type CheckHandler = (peer: Peer, answer: SendAnswer) => Receiver;
+
+type SendAnswer = (exchange: Exchange, answer: Answer) => void;
 
 /** A request that has no answer yet. */
 interface Asked {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  readonly peer: Peer;
-  readonly startedAtMs: number;
+  readonly exchange: Exchange;
+  readonly send: SendAnswer;
   input: CheckInput | undefined;
-  /** Whether the connection ends with its answer. */
-  isLast: boolean;
 }
 
 /**
@@ -44,45 +38,41 @@ interface Asked {
  * as through the gRPC door.
  */
 export function createCheckHandler(options: CheckHandlerOptions): CheckHandler {
-  const { readRequest, check, answerCheck, recordOutcome, onError, isLeaving } = options;
+  const { readRequest, check, answerCheck, recordOutcome, onError } = options;
 
   const bugAnswer = answerCheck(bugOutcome(undefined), nothingForged);
 
-  function write(asked: Asked, answer: CheckAnswer): void {
-    asked.isLast ||= isLeaving();
-    writeAnswer(asked, answer);
-  }
-
   function answerOutcome(asked: Asked, outcome: Outcome): void {
+    let answer: Answer;
     try {
-      write(asked, answerCheck(outcome, asked.input?.forgedHeaders ?? nothingForged));
+      answer = answerCheck(outcome, asked.input?.forgedHeaders ?? nothingForged);
     } catch (cause) {
       answerBug(asked, cause);
       return;
     }
+    asked.send(asked.exchange, answer);
     record(asked, outcome);
   }
 
   function answerBug(asked: Asked, cause: unknown): void {
-    write(asked, bugAnswer);
+    asked.send(asked.exchange, bugAnswer);
     record(asked, bugOutcome(cause));
     onError(cause);
   }
 
-  function record({ input, startedAtMs }: Asked, outcome: Outcome): void {
+  function record({ exchange, input }: Asked, outcome: Outcome): void {
     try {
-      recordOutcome(outcome, input, performance.now() - startedAtMs);
+      recordOutcome(outcome, input, performance.now() - exchange.receivedAtMs);
     } catch (error) {
       onError(error);
     }
   }
 
-  function decide(asked: Asked, body?: Buffer): void {
-    const { request, peer } = asked;
-    const { method = '', url = '', rawHeaders } = request;
+  function decide(asked: Asked, peer: Peer): void {
+    const { head, body, isBodyTooLong } = asked.exchange;
     let outcome: Outcome | Promise<Outcome>;
     try {
-      const read = readRequest({ method, url, rawHeaders, body }, peer);
+      const read = isBodyTooLong ? bodyTooLarge() : readRequest(head, body, peer);
       if (isDenied(read)) {
         outcome = read;
       } else {
@@ -106,46 +96,10 @@ export function createCheckHandler(options: CheckHandlerOptions): CheckHandler {
       .catch(onError);
   }
 
-  /**
-   * Answered after its last byte: who is still sending may take an early answer for a fault. Where the body breaks
-   * off, nobody is left to answer.
-   */
-  function drain(asked: Asked): void {
-    const { request } = asked;
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    const end = () => decide(asked, Buffer.concat(chunks));
-    function count(chunk: Buffer): void {
-      bytes += chunk.length;
-      chunks.push(chunk);
-      if (bytes <= options.maxBodyBytes) return;
-      request.off('data', count).off('end', end);
-      asked.isLast = true;
-      answerOutcome(asked, bodyTooLarge());
-    }
-    request.on('data', count).once('end', end);
-  }
-
-  return (request, response) => {
-    const asked: Asked = {
-      request,
-      response,
-      peer: options.arrive(request, response),
-      startedAtMs: performance.now(),
-      input: undefined,
-      isLast: false,
-    };
-    if (readFraming(asked)) drain(asked);
-    else decide(asked);
-  };
-}
-
-/** Throws, with nothing sent, where a header can not be one. */
-function writeAnswer({ response, isLast }: Asked, { status, headers, body }: CheckAnswer): void {
-  response.sendDate = false;
-  response.writeHead(status, isLast ? [...headers, 'connection', 'close'] : headers);
-  // In one write with the headers.
-  response.end(body, 'latin1');
+  return (peer, send) => ({
+    wantsBody,
+    receive: (exchange) => decide({ exchange, send, input: undefined }, peer),
+  });
 }
 
 const nothingForged: readonly string[] = [];
@@ -156,21 +110,4 @@ function bugOutcome(cause: unknown): Denied {
 
 function bodyTooLarge(): Denied {
   return denied('body_too_large', 'The body is larger than the gateway takes.');
-}
-
-/**
- * Whether a body comes (RFC 9112 section 6.3; a length of 0 is what Envoy says of a request whose body it keeps). Where
- * another protocol is asked for, Node serves the request as any other when nobody listens for it, and then takes no further
- * one from the connection: it ends there.
- */
-function readFraming(asked: Asked): boolean {
-  const { rawHeaders } = asked.request;
-  let hasBody = false;
-  for (let at = 0; at < rawHeaders.length; at += 2) {
-    const name = rawHeaders[at] ?? '';
-    if (name.length === 14) hasBody ||= name.toLowerCase() === 'content-length' && rawHeaders[at + 1] !== '0';
-    else if (name.length === 17) hasBody ||= name.toLowerCase() === 'transfer-encoding';
-    else if (name.length === 7) asked.isLast ||= name.toLowerCase() === 'upgrade';
-  }
-  return hasBody;
 }

@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { forgedPrefixes, isForged } from '../../check/answer.ts';
 import type { CheckInput, MetadataScalar } from '../../check/check-input.ts';
 import { type Denied, denied } from '../../check/outcome.ts';
+import type { RequestHead } from '../http1/request-head.ts';
 import type { CheckDoorProfile } from './profile.ts';
 
 export interface ReadRequestOptions {
@@ -21,22 +22,16 @@ export interface Peer {
   readonly address: string;
 }
 
-/** The parts of an `http.IncomingMessage` that are read. */
-export interface RawRequest {
-  readonly method: string;
-  readonly url: string;
-  /** Names and values by turns, as sent. */
-  readonly rawHeaders: readonly string[];
-  /** Absent: none was sent. */
-  readonly body?: Buffer | undefined;
-}
-
 /**
  * Request → CheckInput, or the denial `request_invalid`: a caller that is not trusted but needs to be, an original
  * request that is not said exactly once, metadata that can not be read, and with a profile that removes nothing, headers
  * that look like ours. Never throws, and looks at each header once.
  */
-export type ReadRequest = (request: RawRequest, peer: Peer) => CheckInput | Denied;
+export type ReadRequest = (
+  head: Pick<RequestHead, 'method' | 'target' | 'rawHeaders'>,
+  body: Buffer | undefined,
+  peer: Peer,
+) => CheckInput | Denied;
 
 export function createReadRequest(options: ReadRequestOptions): ReadRequest {
   const { profile, now } = options;
@@ -47,7 +42,7 @@ export function createReadRequest(options: ReadRequestOptions): ReadRequest {
   );
   const find = createFind(new Set([...options.headers, ...told, partialBody]));
 
-  return ({ method, url, rawHeaders, body }, peer) => {
+  return ({ method, target, rawHeaders }, body, peer) => {
     const headers = new Map<string, string>();
     let forged: string[] | undefined;
     let toldMethod: Told;
@@ -92,7 +87,7 @@ export function createReadRequest(options: ReadRequestOptions): ReadRequest {
     return {
       id: '',
       method: original === undefined ? method : (toldMethod ?? ''),
-      path: original === undefined ? url : (toldPath ?? ''),
+      path: original === undefined ? target : (toldPath ?? ''),
       headers,
       forgedHeaders: forged === undefined ? nothing : [...new Set(forged)],
       contextExtensions: noText,
@@ -107,6 +102,11 @@ export function createReadRequest(options: ReadRequestOptions): ReadRequest {
 
 /** Envoy's word about a body that it sends along (`with_request_body`): whether it is cut. */
 const partialBody = 'x-envoy-auth-partial-body';
+
+/** Whether the body of that request may be looked at: it is read to its end anyway. */
+export function wantsBody({ rawHeaders }: Pick<RequestHead, 'rawHeaders'>): boolean {
+  return rawHeaders.some((text, at) => at % 2 === 0 && text.toLowerCase() === partialBody);
+}
 
 /** A JSON object → its scalars, as the gRPC door has them. Undefined: told twice, cut off, or no object. */
 function metadataFrom(told: Told): CheckInput['metadata'] | undefined {

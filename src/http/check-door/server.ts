@@ -1,12 +1,10 @@
-import { createServer, type Server } from 'node:http';
-import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { bindListener, type SocketAccess } from '../../bind-listener.ts';
 import type { Check } from '../../check/check.ts';
+import { denied } from '../../check/outcome.ts';
 import { createNetworks } from '../../networks.ts';
+import { createHttp1Server, type Http1Server } from '../http1/server.ts';
 import { createAnswerCheck } from './answer.ts';
-import { createTurnAway } from './client-fault.ts';
-import { createConnections } from './connections.ts';
 import { createCheckHandler, type RecordOutcome } from './handler.ts';
 import type { CheckDoorProfile } from './profile.ts';
 import { createReadRequest } from './read-request.ts';
@@ -31,7 +29,7 @@ export interface CheckDoorOptions {
   /** Told of every request of a caller that `trust` would have to hold. */
   readonly onUntrusted: () => void;
   /** For the log. Must not throw. */
-  readonly onError: (error: unknown, fault: 'check' | 'warm-up') => void;
+  readonly onError: (error: unknown, fault: 'check' | 'warm-up' | 'transport') => void;
   readonly tuning?: Partial<CheckDoorTuning>;
 }
 
@@ -81,78 +79,66 @@ export interface CheckDoorStop {
   readonly signal?: AbortSignal;
 }
 
-/** The HTTP door: the same Check as through gRPC, asked by `node:http` and nothing in between. */
+/** The HTTP door: the same Check as through gRPC, asked over HTTP/1.1. */
 export function createCheckDoor(options: CheckDoorOptions): CheckDoor {
   const { address, profile, check, realm, credentialHeaders, recordOutcome } = options;
   const tuning = { ...defaultTuning, ...options.tuning };
   const isTrusted = address.startsWith('unix:') ? () => true : createNetworks(options.trust);
-  const answerCheck = createAnswerCheck({ profile, credentialHeaders, realm });
   const headers = new Set([...options.headers, ...credentialHeaders]);
-  const { arrive, whenAnswered } = createConnections(isTrusted);
-  let stopping: Promise<void> | undefined;
-
-  const handlerOptions = {
-    readRequest: createReadRequest({ profile, headers, now: Date.now, onUntrusted: options.onUntrusted }),
-    check,
-    answerCheck,
-    arrive,
-    maxBodyBytes: tuning.maxBodyBytes,
-    onError: (error: unknown) => options.onError(error, 'check'),
-    isLeaving: () => stopping !== undefined,
-  };
-  const server = createServer(
-    {
-      maxHeaderSize: tuning.maxHeaderBytes,
-      headersTimeout: tuning.headersTimeoutMs,
-      requestTimeout: tuning.requestTimeoutMs,
-      keepAliveTimeout: tuning.keepAliveMs,
-      connectionsCheckingInterval: Math.min(1000, tuning.headersTimeoutMs),
-      noDelay: true,
-      // Of TCP: for peers that are gone without a word.
-      keepAlive: true,
-      keepAliveInitialDelay: 60_000,
-    },
-    createCheckHandler({ ...handlerOptions, recordOutcome }),
-  );
-  // Node passes over what is beyond its 2000 headers, without a word: there a second credential could hide, or a
-  // forged name. Their size is bounded.
-  server.maxHeadersCount = 0;
-  server.maxConnections = tuning.maxConnections;
-  const turnAway = createTurnAway({ answerCheck, whenAnswered });
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => turnAway(error, socket as Socket));
-  // Node's own answer would go on with the connection, and take the body that was held back for the next request.
-  server.on('checkExpectation', (_request, response) => {
-    response.writeHead(417, ['content-length', '0', 'connection', 'close']).end();
+  const readRequest = createReadRequest({
+    profile,
+    headers,
+    now: Date.now,
+    onUntrusted: options.onUntrusted,
   });
-  // Not a method that a gateway asks about. Without a listener for `upgrade` such a request is one like any other.
-  server.on('connect', (_request, socket) => turnAway(new Error('CONNECT'), socket as Socket));
+  const answerCheck = createAnswerCheck({ profile, credentialHeaders, realm });
+  const unreadable = answerCheck(denied('request_invalid', 'The request can not be read.'), []);
+
+  function serveWith(record: RecordOutcome): Http1Server {
+    const handle = createCheckHandler({
+      readRequest,
+      check,
+      answerCheck,
+      recordOutcome: record,
+      onError: (error) => options.onError(error, 'check'),
+    });
+    return createHttp1Server({
+      limits: tuning,
+      serve: (remoteAddress, answer) =>
+        handle({ isTrusted: isTrusted(remoteAddress), address: remoteAddress ?? '' }, answer),
+      refusal: (status) => ({ ...unreadable, status }),
+      onError: (error) => options.onError(error, 'transport'),
+    });
+  }
+
+  const server = serveWith(recordOutcome);
+  let stopping: Promise<void> | undefined;
 
   return {
     async start() {
-      await warmUp(createCheckHandler({ ...handlerOptions, recordOutcome: () => undefined }), {
-        profile,
-        requests: tuning.warmUpRequests,
-        onError: (error) => options.onError(error, 'warm-up'),
-      });
-      return bindListener(server, address, options.socketAccess ?? { mode: 0o660 });
+      await warmUp(
+        serveWith(() => undefined),
+        {
+          profile,
+          requests: tuning.warmUpRequests,
+          onError: (error) => options.onError(error, 'warm-up'),
+        },
+      );
+      return bindListener(server.listener, address, options.socketAccess ?? { mode: 0o660 });
     },
     stop: (how) => (stopping ??= stop(server, how)),
   };
 }
 
-async function stop(server: Server, { drainDelayMs, graceMs, signal }: CheckDoorStop): Promise<void> {
-  if (!server.listening) return;
+async function stop(server: Http1Server, { drainDelayMs, graceMs, signal }: CheckDoorStop): Promise<void> {
+  if (!server.listener.listening) return;
+  server.leave();
   await delay(drainDelayMs, undefined, { ...(signal && { signal }) }).catch(() => undefined);
-  await new Promise<void>((resolve) => {
-    const force = () => server.closeAllConnections();
-    const timer = setTimeout(force, graceMs);
-    signal?.addEventListener('abort', force);
-    server.close(() => {
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', force);
-      resolve();
-    });
-    server.closeIdleConnections();
-    if (signal?.aborted === true) force();
-  });
+  const timer = setTimeout(server.destroyConnections, graceMs);
+  signal?.addEventListener('abort', server.destroyConnections);
+  const closed = server.close();
+  if (signal?.aborted === true) server.destroyConnections();
+  await closed;
+  clearTimeout(timer);
+  signal?.removeEventListener('abort', server.destroyConnections);
 }

@@ -1,6 +1,5 @@
-import { Agent, createServer, request } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import type { CheckHandler } from './handler.ts';
+import { connect, type AddressInfo, type Socket } from 'node:net';
+import type { Http1Server } from '../http1/server.ts';
 import type { CheckDoorProfile } from './profile.ts';
 
 export interface WarmUpOptions {
@@ -14,41 +13,49 @@ export interface WarmUpOptions {
 const timeoutMs = 2000;
 
 /**
- * Makes the first real request as fast as the hundredth: asks the handler over a loopback connection of its own, one
- * request after the other, and closes it again. There is no token in them: no API server is asked and nothing is
- * charged. Never rejects.
+ * Makes the first real request as fast as the hundredth: binds the server, of which this is all the use, to a port of its own,
+ * asks it over one connection, one request after the other, and closes it. There is no token in them: no API server is asked and
+ * nothing is charged. Never rejects.
  */
-export async function warmUp(handler: CheckHandler, options: WarmUpOptions): Promise<void> {
-  const { profile, requests, onError } = options;
+export async function warmUp(
+  { listener, close, destroyConnections }: Http1Server,
+  { profile, requests, onError }: WarmUpOptions,
+): Promise<void> {
   if (requests === 0) return;
-  const path = '/warm-up/warm-up/v1/chat/completions';
-  const { original } = profile;
-  const headers = original === undefined ? {} : { [original.method]: 'POST', [original.path]: path };
-  const server = createServer(handler);
-  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-  const signal = AbortSignal.timeout(timeoutMs);
   try {
     await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
+      listener.once('error', reject);
       // Exclusive: workers of node:cluster would share even this port, and each other's requests.
-      server.listen({ port: 0, host: '127.0.0.1', exclusive: true }, resolve);
+      listener.listen({ port: 0, host: '127.0.0.1', exclusive: true }, resolve);
     });
-    const { port } = server.address() as AddressInfo;
-    for (let made = 0; made < requests; made += 1) {
-      await new Promise<void>((resolve, reject) => {
-        request({ host: '127.0.0.1', port, path, agent, headers, signal }, (response) => {
-          response.resume();
-          response.once('end', resolve);
-        })
-          .once('error', reject)
-          .end();
-      });
-    }
+    const { port } = listener.address() as AddressInfo;
+    await askAll(connect({ port, host: '127.0.0.1', noDelay: true }), requestOf(profile), requests);
+    const closed = close();
+    destroyConnections();
+    await closed;
   } catch (error) {
     onError(error);
-  } finally {
-    agent.destroy();
-    server.close();
-    server.closeAllConnections();
+    listener.close();
+    destroyConnections();
   }
+}
+
+function requestOf({ original }: CheckDoorProfile): string {
+  const path = '/warm-up/warm-up/v1/chat/completions';
+  const told = original === undefined ? '' : `${original.method}: POST\r\n${original.path}: ${path}\r\n`;
+  return `GET ${path} HTTP/1.1\r\nhost: warm-up\r\n${told}\r\n`;
+}
+
+/** An answer comes by one write, and is short: it comes in one piece. */
+function askAll(socket: Socket, request: string, requests: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let asked = 0;
+    function ask(): void {
+      if (asked === requests) socket.end(resolve);
+      else socket.write(request);
+      asked += 1;
+    }
+    socket.setTimeout(timeoutMs, () => socket.destroy(new Error('the door does not answer itself')));
+    socket.on('connect', ask).on('data', ask).on('error', reject);
+  });
 }
