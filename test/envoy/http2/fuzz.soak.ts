@@ -1,22 +1,7 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { expect, it } from 'vitest';
+import { heldBytes } from '../../support/held-bytes.ts';
 import { createRandom } from '../../support/random.ts';
 import { fuzzConnection } from './fuzz-connection.ts';
-
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
-
-async function heldBytes(): Promise<number> {
-  // What the last connections leave to the end of their turn; buffers are freed a turn after what held them.
-  for (let turns = 0; turns < 3; turns += 1) {
-    await nextTurn();
-    collect();
-  }
-  const { heapUsed, arrayBuffers } = process.memoryUsage();
-  return heapUsed + arrayBuffers;
-}
 
 it('answers rightly, or ends, after each of 1,000,000 mutated conversations, and keeps nothing of them', async () => {
   const seed = Date.now() % 1_000_000;
