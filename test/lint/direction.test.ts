@@ -148,7 +148,7 @@ describe('the sources', () => {
   /** Every specifier in a file: static, re-exported, dynamic, in types. */
   function importsOf(path: string): readonly string[] {
     const text = readFileSync(join(source, path), 'utf8');
-    return [...text.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*'([^'\s]+)'/g)].map(
+    return [...text.matchAll(/(?:(?<!\.)\bfrom|\bimport)\s*\(?\s*'([^'\s]+)'/g)].map(
       ([, specifier = '']) => specifier,
     );
   }
