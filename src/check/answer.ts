@@ -33,12 +33,7 @@ export function isForged(name: string): boolean {
 
 /** Onto the request that goes to the model, each in place of whatever the client sent by that name. */
 export function upstreamHeaders(outcome: Allowed): readonly Header[] {
-  return [...callerHeaders(outcome), ...reservationHeaders(outcome)];
-}
-
-/** Those of them that are the same for every request of somebody for a model. */
-export function callerHeaders(outcome: Allowed): readonly Header[] {
-  return [...subjectHeaders(outcome), ...tierHeaders(outcome)];
+  return [...subjectHeaders(outcome), ...tierHeaders(outcome), ...reservationHeaders(outcome)];
 }
 
 export function subjectHeaders({ subject }: Allowed): readonly Header[] {

@@ -1,5 +1,11 @@
-import { callerHeaders, createRemovedHeaders, denialAnswer, reservationHeaders } from '../../check/answer.ts';
-import { createByCaller } from '../../check/by-caller.ts';
+import {
+  createRemovedHeaders,
+  denialAnswer,
+  reservationHeaders,
+  subjectHeaders,
+  tierHeaders,
+} from '../../check/answer.ts';
+import { createByTier } from '../../check/by-tier.ts';
 import { type Header, headerValue } from '../../check/header.ts';
 import type { Allowed, Outcome, Refused } from '../../check/outcome.ts';
 import { rateLimitHeaders } from '../../check/rate-limit-headers.ts';
@@ -38,22 +44,29 @@ export function createAnswerCheck(options: CheckAnswerOptions): AnswerCheck {
     return line;
   }
 
-  const linesOfCaller = createByCaller((outcome) => {
-    const said = callerHeaders(outcome);
-    let lines = `content-length: 0\r\n${linesOf(said)}`;
-    if (!profile.removesHeaders) {
-      // Empty: what is not said at all some proxies leave as the client sent it.
-      for (const name of callerNames)
-        if (!said.some(([other]) => other === name)) lines += headerLine(name, '');
-    }
-    return profile.tellsEnds ? lines + knownLines(outcome) : lines;
+  /** Who asks: to the model, and to whoever is told of the request's end. */
+  function subjectLines(outcome: Allowed): string {
+    const lines = sayAll(['x-tiergate-user'], subjectHeaders(outcome));
+    return profile.tellsEnds ? lines + knownSubject(outcome) : lines;
+  }
+
+  const tierLines = createByTier((outcome) => {
+    const lines = sayAll(['x-tiergate-tier', 'x-tiergate-model'], tierHeaders(outcome));
+    return profile.tellsEnds ? lines + knownTier(outcome) : lines;
   });
+
+  /** Where the proxy does not take headers off, those of these names that are not said are said empty: else the client's stay. */
+  function sayAll(names: readonly string[], headers: readonly Header[]): string {
+    let lines = linesOf(headers);
+    if (profile.removesHeaders || headers.length === names.length) return lines;
+    for (const name of names) if (!headers.some(([said]) => said === name)) lines += headerLine(name, '');
+    return lines;
+  }
 
   function allow(outcome: Allowed, forgedHeaders: readonly string[]): Answer {
     const { windows, slotId, reservation } = outcome;
-    let headers = linesOfCaller(outcome);
-    if (reservation !== undefined) headers += linesOf(reservationHeaders(outcome));
-    else if (!profile.removesHeaders) headers += headerLine(reservationHeader, '');
+    let headers = `content-length: 0\r\n${subjectLines(outcome)}${tierLines(outcome)}`;
+    headers += sayAll(['x-tiergate-reservation'], reservationHeaders(outcome));
     if (profile.removesHeaders) headers += removals(outcome, forgedHeaders);
     headers += linesOf(rateLimitHeaders(windows));
     if (profile.tellsEnds) {
@@ -71,7 +84,8 @@ export function createAnswerCheck(options: CheckAnswerOptions): AnswerCheck {
     const status = profile.statusOf?.(denial.status) ?? denial.status;
     const body = ascii(denial.body);
     let headers = linesOf(denial.headers);
-    if (profile.tellsEnds) headers += knownLines(outcome) + headerLine('reason', outcome.reason);
+    if (profile.tellsEnds)
+      headers += knownSubject(outcome) + knownTier(outcome) + headerLine('reason', outcome.reason);
     if (!profile.deniesInHeaders) {
       return { status, headers: headers + headerLine('content-length', String(body.length)), body };
     }
@@ -83,22 +97,19 @@ export function createAnswerCheck(options: CheckAnswerOptions): AnswerCheck {
   return (outcome, forgedHeaders) => (outcome.denied ? deny(outcome) : allow(outcome, forgedHeaders));
 }
 
-/** All that callerHeaders and reservationHeaders may say. */
-const callerNames = ['x-tiergate-user', 'x-tiergate-tier', 'x-tiergate-model'];
-const reservationHeader = 'x-tiergate-reservation';
-
 function linesOf(headers: readonly Header[]): string {
   let lines = '';
   for (const [name, value] of headers) lines += headerLine(name, value);
   return lines;
 }
 
-function knownLines({ subject, tier, model }: Outcome): string {
-  let lines = '';
-  if (subject) lines += headerLine('user', headerValue(subject));
-  if (tier) lines += headerLine('tier', headerValue(tier));
-  if (model !== undefined) lines += headerLine('model', headerValue(model.id));
-  return lines;
+function knownSubject({ subject }: Outcome): string {
+  return subject ? headerLine('user', headerValue(subject)) : '';
+}
+
+function knownTier({ tier, model }: Outcome): string {
+  const line = tier ? headerLine('tier', headerValue(tier)) : '';
+  return model === undefined ? line : line + headerLine('model', headerValue(model.id));
 }
 
 /** JSON, the same in fewer characters: one is one byte then, and may stand in a header. */
