@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { forgedPrefixes, isForged } from '../../check/answer.ts';
 import type { CheckInput, MetadataScalar } from '../../check/check-input.ts';
 import { type Denied, denied } from '../../check/outcome.ts';
-import type { RequestHead } from '../http1/request-head.ts';
+import { ownText, type RequestHead } from '../http1/request-head.ts';
 import type { CheckDoorProfile } from './profile.ts';
 
 export interface ReadRequestOptions {
@@ -60,7 +60,7 @@ export function createReadRequest(options: ReadRequestOptions): ReadRequest {
       const value = rawHeaders[at + 1] ?? '';
       if (options.headers.has(name)) {
         const earlier = headers.get(name);
-        headers.set(name, earlier === undefined ? value : `${earlier},${value}`);
+        headers.set(name, earlier === undefined ? ownText(value) : `${earlier},${value}`);
       }
       // Twice is a doubt, and never the first or the last of the two.
       if (name === original?.method) toldMethod = toldMethod === undefined ? value : null;
@@ -87,7 +87,7 @@ export function createReadRequest(options: ReadRequestOptions): ReadRequest {
     return {
       id: '',
       method: original === undefined ? method : (toldMethod ?? ''),
-      path: original === undefined ? target : (toldPath ?? ''),
+      path: ownText(original === undefined ? target : (toldPath ?? '')),
       headers,
       forgedHeaders: forged === undefined ? nothing : [...new Set(forged)],
       contextExtensions: noText,
@@ -146,7 +146,7 @@ function invalid(detail: string): Denied {
 function addressIn(told: Told): string | undefined {
   if (!told) return undefined;
   const last = told.slice(told.lastIndexOf(',') + 1).trim();
-  return isIP(last) === 0 ? undefined : last;
+  return isIP(last) === 0 ? undefined : ownText(last);
 }
 
 function deadline(timeout: string, now: () => number): number {
@@ -155,17 +155,14 @@ function deadline(timeout: string, now: () => number): number {
 
 /** Name in any case → the wanted name that it is. Nearly all others are told apart by their length. */
 function createFind(wanted: ReadonlySet<string>): (written: string) => string | undefined {
-  const byLength = new Map<number, string[]>();
-  for (const name of wanted) {
-    const sameLength = byLength.get(name.length);
-    if (sameLength === undefined) byLength.set(name.length, [name]);
-    else sameLength.push(name);
-  }
+  const byLength: (readonly string[] | undefined)[] = [];
+  for (const name of wanted) byLength[name.length] = [...(byLength[name.length] ?? []), name];
   return (written) => {
-    const sameLength = byLength.get(written.length);
+    const sameLength = byLength[written.length];
     if (sameLength === undefined) return undefined;
-    const lower = written.toLowerCase();
-    return sameLength.find((name) => name === lower);
+    // Proxies write them in lower case.
+    const at = sameLength.indexOf(written);
+    return sameLength[at >= 0 ? at : sameLength.indexOf(written.toLowerCase())];
   };
 }
 
