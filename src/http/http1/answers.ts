@@ -17,8 +17,10 @@ export interface Answers {
   /** `100 Continue`, to whoever sends the body of a request behind all that are due. */
   readonly proceed: () => void;
   readonly flush: () => void;
-  /** Requests without an answer, and those behind them. */
-  readonly due: () => number;
+  /** Whether answers are due. */
+  readonly areDue: () => boolean;
+  /** Whether the requests that wait for them take too much to wait with more. */
+  readonly areTooManyDue: () => boolean;
   /** Whether the last answer of the connection was given. */
   readonly isOver: () => boolean;
   /** Whether the peer leaves too much unread. */
@@ -30,9 +32,13 @@ export interface Answers {
 /** So much is gathered before it is written, and so much may wait for the peer. */
 const gatheredBytes = 16 * 1024;
 const unreadBytes = 16 * 1024;
+/** Of requests that wait; then no further one is read. */
+const mostDueBytes = 256 * 1024;
+const exchangeBytes = 2048;
 
 export function createAnswers({ socket, isLeaving }: AnswersOptions): Answers {
   const due: OpenExchange[] = [];
+  let dueBytes = 0;
   let gathered = '';
   let handed = 0;
   let isOver = false;
@@ -53,11 +59,15 @@ export function createAnswers({ socket, isLeaving }: AnswersOptions): Answers {
   }
 
   return {
-    expect: (exchange) => due.push(exchange),
+    expect(exchange) {
+      due.push(exchange);
+      dueBytes += bytesOf(exchange);
+    },
     give(exchange, answer) {
       exchange.answer ??= answer;
       for (let first = due[0]; first?.answer !== undefined && !isOver; first = due[0]) {
         due.shift();
+        dueBytes -= bytesOf(first);
         // Who has asked for more by now gets answers to all of it.
         first.isLast ||= due.length === 0 && isLeaving();
         isOver = first.isLast;
@@ -68,11 +78,17 @@ export function createAnswers({ socket, isLeaving }: AnswersOptions): Answers {
       gathered += 'HTTP/1.1 100 Continue\r\n\r\n';
     },
     flush,
-    due: () => due.length,
+    areDue: () => due.length > 0,
+    areTooManyDue: () => dueBytes > mostDueBytes,
     isOver: () => isOver,
     isUnread: () => socket.writableLength > unreadBytes,
     written: () => handed - socket.writableLength,
   };
+}
+
+/** A small one counts for more than its bytes: so they are no way around the bound. */
+function bytesOf({ head, body }: OpenExchange): number {
+  return exchangeBytes + head.length + (body?.length ?? 0);
 }
 
 /** Section 9.3. */

@@ -38,9 +38,6 @@ export interface Connection {
   readonly endIfIdle: () => void;
 }
 
-/** Requests without an answer. */
-const mostDue = 100;
-
 /**
  * The server's side of HTTP/1.1 (RFC 9112), for servers whose answers are small and often there at once: one write for all
  * answers to what was read at once, and no timer. While the peer leaves answers unread, or many requests wait, nothing is read.
@@ -68,7 +65,7 @@ export function createConnection(
   let isEnded = false;
 
   function mayRead(): boolean {
-    return !isOver && !answers.isOver() && answers.due() < mostDue && !answers.isUnread();
+    return !isOver && !answers.isOver() && !answers.areTooManyDue() && !answers.isUnread();
   }
 
   function isAmidRequest(): boolean {
@@ -167,12 +164,12 @@ export function createConnection(
 
   /** After anything that may have changed what there is to do. */
   function settle(): void {
-    if (awaitsContinue && answers.due() === 0) {
+    if (awaitsContinue && !answers.areDue()) {
       awaitsContinue = false;
       answers.proceed();
     }
     answers.flush();
-    if (answers.isOver() || (isOver && answers.due() === 0)) end();
+    if (answers.isOver() || (isOver && !answers.areDue())) end();
     else if (held !== undefined && mayRead()) resume(held);
   }
 
@@ -227,10 +224,10 @@ export function createConnection(
         if (!watch.isTooLong(current === undefined ? 'head' : 'body')) return;
         refuse(408);
         settle();
-      } else if (answers.due() === 0 && watch.isTooLong('idle')) end();
+      } else if (!answers.areDue() && watch.isTooLong('idle')) end();
     },
     endIfIdle() {
-      if (!isAmidRequest() && held === undefined && answers.due() === 0) end();
+      if (!isAmidRequest() && held === undefined && !answers.areDue()) end();
     },
   };
 }
@@ -241,6 +238,7 @@ const refused: OpenExchange = {
     method: '',
     target: '',
     rawHeaders: [],
+    length: 0,
     framing: {
       isOldVersion: false,
       isChunked: false,

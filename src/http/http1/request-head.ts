@@ -10,6 +10,8 @@ export interface RequestHead {
   /** Names and values by turns, as sent; values without the blanks around them. */
   readonly rawHeaders: readonly string[];
   readonly framing: Framing;
+  /** In bytes. */
+  readonly length: number;
 }
 
 /** An empty line may come before all (section 2.2). */
@@ -50,7 +52,8 @@ export function readRequestHead(bytes: Buffer, start: number, end: number): Requ
     rawHeaders.push(text.slice(at, colon), text.slice(valueStart, valueEnd));
     at = lineEnd + 2;
   }
-  return { method, target, rawHeaders, framing: readFraming(rawHeaders, isOldVersion) };
+  const framing = readFraming(rawHeaders, isOldVersion);
+  return { method, target, rawHeaders, framing, length: text.length };
 }
 
 /**

@@ -28,6 +28,7 @@ describe('the head of a request', () => {
       method: 'POST',
       target: '/a?b=c#d',
       rawHeaders: ['HOST', 'a', 'X-Empty', '', 'x-blank', '', 'x', 'one \x80\xff two'],
+      length: text.length,
       framing: {
         isOldVersion: false,
         isChunked: false,
