@@ -11,6 +11,7 @@ import { createReviewCache } from '../../src/check/review-cache.ts';
 import { createSecret } from '../../src/secret.ts';
 import type { Envoy } from '../real/envoy.ts';
 import { audience, type Installation, instance, startInstallation } from './installation.ts';
+import { standBack } from '../real/stand-back.ts';
 import { issue, quantile, setUnlimited } from './issued.ts';
 import { type Load, type Loaded, startLoad } from './load.ts';
 import { startGatewayOfReplicas } from './replicas.ts';
@@ -39,6 +40,7 @@ let floorPerSecond: number;
 
 beforeAll(async () => {
   installation = await startInstallation();
+  for (const pid of installation.kube.pids()) standBack(pid);
   await setUnlimited(installation);
   // So long that nobody who is known is asked about again while this runs.
   const config = 'identity: {ttl: 10m}\naccess: {allowTtl: 10m}';

@@ -1,8 +1,6 @@
 import { spawn } from 'node:child_process';
-import { constants, setPriority } from 'node:os';
 import { join } from 'node:path';
-
-const { priority } = constants;
+import { standBack } from '../real/stand-back.ts';
 
 export interface Load {
   readonly port: number;
@@ -16,7 +14,7 @@ export interface Load {
   /** A JSON list; one after the other is sent, beginning with number `from`. */
   readonly tokensFile?: string;
   readonly from?: number;
-  /** Of one that would be another machine: takes no processor that any other wants. Default false. */
+  /** Of one that would be another machine: see standBack. Default false. */
   readonly standsBack?: boolean;
   /** In place of a list: a token of these parts, encoded but for the claims, and a `jti` of its own for each request. */
   readonly garbage?: { readonly header: string; readonly claims: object; readonly signature: string };
@@ -42,7 +40,7 @@ export function startLoad(load: Load): RunningLoad {
   const child = spawn(process.execPath, [script, JSON.stringify(load)], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
-  if (load.standsBack === true && child.pid !== undefined) setPriority(child.pid, priority.PRIORITY_LOW);
+  if (load.standsBack === true && child.pid !== undefined) standBack(child.pid);
   const stuck = setTimeout(() => child.kill('SIGKILL'), load.forMs + 30_000);
   let text = '';
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
