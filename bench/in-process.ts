@@ -30,7 +30,9 @@ export interface InProcess {
   readonly handler: ReturnType<typeof createCheckHandler>;
 }
 
-export function createInProcess(maxEntries: number): InProcess {
+export function createInProcess(tokens: number): InProcess {
+  // Somewhat more than there are, as an operator would give it (docs/scaling.md).
+  const maxEntries = Math.ceil(tokens * 1.2);
   const config = parseConfig(
     JSON.stringify({
       identity: { ttl: '10m', maxEntries },

@@ -53,19 +53,42 @@ export type CheckAccess = (
 export function createCheckAccess(options: AccessOptions): CheckAccess {
   const { authorize, spend, cache, extraKeys, now } = options;
 
+  /** Most ask for the same model again; among a million principals a look-up is what costs most. */
+  function recallGrant({ grantedModel, grant }: Principal, model: Model): AccessGranted | undefined {
+    return grant === undefined || grantedModel !== model.id ? undefined : cache.recallKept(grant);
+  }
+
+  function keepGrant(principal: Principal, model: Model, key: string): void {
+    // Only where it is remembered itself; what is looked at once is not kept.
+    if (principal.askedAs === undefined) return;
+    principal.grantedModel = model.id;
+    principal.grant = cache.keep(key);
+  }
+
   return (principal, model, { source, deadlineAtMs }) => {
+    const granted = recallGrant(principal, model);
+    if (granted !== undefined) return granted;
     const key = `${model.id} ${principal.askedAs ?? askedAs(principal, extraKeys)}`;
     const answer = cache.ask(key, () =>
       spend(source, () =>
         authorize({ ...asker(principal, extraKeys), namespace: model.namespace, name: model.name }),
       ),
     );
-    if (!(answer instanceof Promise)) return answer;
+    if (!(answer instanceof Promise)) {
+      keepGrant(principal, model, key);
+      return answer;
+    }
     const waiting = bounded(answer, deadlineAtMs, now(), () => cache.recallStale(key) ?? unavailable());
-    return waiting.catch((error: unknown) => {
-      if (isDependencyError(error)) return unavailable(error);
-      throw error;
-    });
+    return waiting.then(
+      (told) => {
+        keepGrant(principal, model, key);
+        return told;
+      },
+      (error: unknown) => {
+        if (isDependencyError(error)) return unavailable(error);
+        throw error;
+      },
+    );
   };
 }
 

@@ -48,6 +48,8 @@ export function createKeepPrincipal(extraKeys: readonly string[]): (principal: P
       issuedAtMs,
       expiresAtMs,
       askedAs: askedAs(principal, extraKeys),
+      grantedModel: undefined,
+      grant: undefined,
     };
     return kept as Principal;
   };

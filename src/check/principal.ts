@@ -1,4 +1,5 @@
 import type { JwtClaims } from './jwt.ts';
+import type { Kept } from './review-cache.ts';
 
 /** A ServiceAccount that a token speaks for. */
 export interface ServiceAccountIdentity {
@@ -26,6 +27,9 @@ export interface Principal extends ReviewedUser {
   readonly expiresAtMs?: number;
   /** Of one that is remembered: the hash of what access is asked about, so that it is made once. */
   readonly askedAs?: string;
+  /** Of one that is remembered: the model that it was last granted, and that verdict, so that it need not be looked up. */
+  grantedModel?: string | undefined;
+  grant?: Kept<{ readonly namespace: string }> | undefined;
 }
 
 /** What a TokenReview says of a caller, with what the token that it vouches for says of itself. */

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { DependencyError, isDependencyError } from '../dependency-error.ts';
 import { createTokenBucket, type TokenBucket } from './token-bucket.ts';
 
@@ -46,7 +47,7 @@ const maxSources = 10_000;
 export function createReviewBudget(options: ReviewBudgetOptions): ReviewBudget {
   const { concurrency, perSecond, perSourcePerSecond, maxWaitMs, now, observe } = options;
   const rate = createTokenBucket(perSecond, now);
-  const shareBySource = new Map<string, TokenBucket>();
+  const shareBySource = new LRUCache<string, TokenBucket>({ max: maxSources });
   /** In the order in which sources have their turn. */
   const waitingBySource = new Map<string, Job[]>();
   let queued = 0;
@@ -54,11 +55,11 @@ export function createReviewBudget(options: ReviewBudgetOptions): ReviewBudget {
   let pumping: NodeJS.Timeout | undefined;
 
   function shareOf(source: string): TokenBucket {
-    const share = shareBySource.get(source) ?? createTokenBucket(perSourcePerSecond, now);
-    shareBySource.delete(source);
-    shareBySource.set(source, share);
-    const [oldest] = shareBySource.keys();
-    if (shareBySource.size > maxSources && oldest !== undefined) shareBySource.delete(oldest);
+    let share = shareBySource.get(source);
+    if (share === undefined) {
+      share = createTokenBucket(perSourcePerSecond, now);
+      shareBySource.set(source, share);
+    }
     return share;
   }
 

@@ -30,6 +30,13 @@ export interface ReviewCacheOptions<Yes extends object> {
 export interface ReviewCache<Yes extends object> {
   /** What is known and still holds, without asking anybody. */
   readonly recall: (key: string) => Yes | Denied | undefined;
+  /** The yes itself, for whoever asks for it again and again: `recallKept` needs no look-up. Undefined: none is remembered. */
+  readonly keep: (key: string) => Kept<Yes> | undefined;
+  /**
+   * As `recall`. Undefined also where room is getting short: then a look-up has to say that this one is in use, so that
+   * others are pushed out before it.
+   */
+  readonly recallKept: (kept: Kept<Yes>) => Yes | undefined;
   /**
    * What is known, else what `review` says: asked once for a key however many wait, remembered unless it
    * throws. While the dependency can't tell, a yes that ran out is served for its stale time. Rejects with
@@ -64,6 +71,14 @@ interface Entry<Answer> {
   readonly staleUntilMs: number;
 }
 
+/** A yes that is remembered, or was: it is told when it goes. */
+export interface Kept<Yes> extends Entry<Yes> {
+  isGone: boolean;
+}
+
+/** So full a cache begins to heed who was used last. */
+const roomyShare = 0.9;
+
 /** A clock that was set back ends what it would otherwise prolong. */
 function holds({ sinceMs, endsAtMs }: Entry<unknown>, nowMs: number): boolean {
   return sinceMs <= nowMs && nowMs < endsAtMs;
@@ -83,24 +98,36 @@ export function createReviewCache<Yes extends object>(options: ReviewCacheOption
   // Whole milliseconds from the start fit into the place of a pointer, where epoch ones take an object each.
   const originMs = Math.floor(options.now());
   const now = () => Math.floor(options.now() - originMs);
-  const yeses = new LRUCache<string, Entry<Yes>>({
+  const yeses = new LRUCache<string, Kept<Yes>>({
     max: options.maxEntries,
-    dispose: (_entry, _key, reason) => {
+    // However it goes: pushed out, forgotten, or another in its place.
+    dispose: (entry, _key, reason) => {
+      entry.isGone = true;
       if (reason === 'evict') observe('evicted');
     },
   });
   const denials = new LRUCache<string, Entry<Denied>>({ max: options.maxDenials });
-  const pending = new Map<string, Flight<Yes>>();
+  const roomyEntries = options.maxEntries * roomyShare;
+  let pending = new Map<string, Flight<Yes>>();
   /** True from a fault to the next answer: then nobody waits for an answer that they may do without. */
   let faulting = false;
   /** Questions so far, and the newest of them that said whether the dependency can tell. */
   let asked = 0;
   let toldBy = 0;
 
+  function isFresh(yes: Kept<Yes>, nowMs: number): boolean {
+    return holds(yes, nowMs) && nowMs - yes.sinceMs < maxAgeMs(yes.answer);
+  }
+
+  /** Who was used last matters only to whom is pushed out first: until then, nobody is moved. */
+  function isRoomy(): boolean {
+    return yeses.size < roomyEntries;
+  }
+
   function recall(key: string): Yes | Denied | undefined {
     const nowMs = now();
-    const yes = yeses.get(key);
-    if (yes !== undefined && holds(yes, nowMs) && nowMs - yes.sinceMs < maxAgeMs(yes.answer)) {
+    const yes = isRoomy() ? yeses.peek(key) : yeses.get(key);
+    if (yes !== undefined && isFresh(yes, nowMs)) {
       observe('hit');
       return yes.answer;
     }
@@ -124,7 +151,7 @@ export function createReviewCache<Yes extends object>(options: ReviewCacheOption
     const nowMs = now();
     const yes = yeses.peek(key);
     const ageMs = (entry: Entry<unknown>) => nowMs - entry.sinceMs;
-    if (yes !== undefined && holds(yes, nowMs) && ageMs(yes) < maxAgeMs(yes.answer)) {
+    if (yes !== undefined && isFresh(yes, nowMs)) {
       const endsInMs = Math.min(yes.endsAtMs - nowMs, maxAgeMs(yes.answer) - ageMs(yes));
       return { isStale: false, answer: yes.answer, ageMs: ageMs(yes), endsInMs };
     }
@@ -154,7 +181,7 @@ export function createReviewCache<Yes extends object>(options: ReviewCacheOption
     const endsAtMs = nowMs + ttlMs;
     denials.delete(key);
     const staleUntilMs = Math.floor(endsAtMs + options.staleMs(answer, originMs + endsAtMs));
-    yeses.set(key, { answer, sinceMs: nowMs, endsAtMs, staleUntilMs });
+    yeses.set(key, { answer, sinceMs: nowMs, endsAtMs, staleUntilMs, isGone: false });
   }
 
   /** A question that was given up late says nothing of how things are by now. */
@@ -187,12 +214,25 @@ export function createReviewCache<Yes extends object>(options: ReviewCacheOption
       throw error;
     } finally {
       // Another may have taken its place, after this one was told to be forgotten.
-      if (pending.get(key) === flight) pending.delete(key);
+      if (pending.get(key) === flight) land(key);
     }
+  }
+
+  function land(key: string): void {
+    if (pending.size > 1) pending.delete(key);
+    // A Map that is emptied moves into a new table, to which the old one points (V8): what is garbage by then, once it has got
+    // old, would keep all that follows it, answers and all, until the next full collection.
+    else pending = new Map();
   }
 
   return {
     recall,
+    keep: (key) => yeses.peek(key),
+    recallKept(kept) {
+      if (kept.isGone || !isRoomy() || !isFresh(kept, now())) return undefined;
+      observe('hit');
+      return kept.answer;
+    },
     recallStale,
     look,
     ask(key, review) {

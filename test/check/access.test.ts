@@ -7,7 +7,8 @@ import {
 } from '../../src/check/access.ts';
 import { denied, isDenied } from '../../src/check/outcome.ts';
 import type { Principal } from '../../src/check/principal.ts';
-import { createReviewCache } from '../../src/check/review-cache.ts';
+import { createKeepPrincipal } from '../../src/check/keep-principal.ts';
+import { type CacheEvent, createReviewCache, type ReviewCacheOptions } from '../../src/check/review-cache.ts';
 import { DependencyError } from '../../src/dependency-error.ts';
 import { createManualClock } from '../support/manual-clock.ts';
 
@@ -20,9 +21,10 @@ const alice: Principal = {
 const llama = { namespace: 'llm', name: 'llama', id: 'llm/llama' };
 const qwen = { namespace: 'llm', name: 'qwen', id: 'llm/qwen' };
 
-function setUp(extraKeys: readonly string[] = []) {
+function setUp(extraKeys: readonly string[] = [], options: Partial<ReviewCacheOptions<AccessGranted>> = {}) {
   const clock = createManualClock();
   const asked: AccessQuestion[] = [];
+  const events: CacheEvent[] = [];
   let fault: Error | 'hang' | undefined;
   const cache = createReviewCache<AccessGranted>({
     maxEntries: 100,
@@ -32,7 +34,8 @@ function setUp(extraKeys: readonly string[] = []) {
     staleMs: () => 300_000,
     random: () => 0,
     now: clock.now,
-    observe: () => undefined,
+    observe: (event) => events.push(event),
+    ...options,
   });
   const checkAccess = createCheckAccess({
     authorize: (question) => {
@@ -50,6 +53,7 @@ function setUp(extraKeys: readonly string[] = []) {
   });
   return {
     asked,
+    events,
     clock,
     cache,
     failWith: (next: typeof fault) => {
@@ -146,5 +150,77 @@ describe('access to a model', () => {
     cache.forget((key) => namespaceOfAccess(key) === 'llm');
     await reason(alice);
     expect(asked).toHaveLength(2);
+  });
+});
+
+describe('a verdict that a remembered principal keeps at hand', () => {
+  const remembered = (): Principal => createKeepPrincipal([])({ ...alice });
+
+  it('needs no look-up while it holds, and counts as a hit', async () => {
+    const { cache, events, reason } = setUp();
+    const person = remembered();
+    for (let time = 0; time < 3; time += 1) expect(await reason(person)).toBe('passed');
+    expect(person.grant).toBe(cache.keep(`llm/llama ${person.askedAs}`));
+    expect(events).toEqual(['miss', 'hit', 'hit']);
+  });
+
+  it('ends when it is forgotten, for every principal that keeps it', async () => {
+    const { asked, cache, reason } = setUp();
+    const tokens = [remembered(), remembered()];
+    for (const token of [...tokens, ...tokens]) await reason(token);
+    expect(asked).toHaveLength(1);
+    cache.forget((key) => key.startsWith('llm/'));
+    for (const token of tokens) await reason(token);
+    expect(asked).toHaveLength(2);
+    expect(tokens[0]?.grant).toBe(tokens[1]?.grant);
+  });
+
+  it('ends in its time, and with the time that a verdict may be old at the moment', async () => {
+    let maxAgeMs = Number.POSITIVE_INFINITY;
+    const { asked, clock, reason } = setUp([], { maxAgeMs: () => maxAgeMs });
+    const person = remembered();
+    await reason(person);
+    clock.advance(59_999);
+    await reason(person);
+    expect(asked).toHaveLength(1);
+    clock.advance(1);
+    await reason(person);
+    expect(asked).toHaveLength(2);
+    clock.advance(1000);
+    maxAgeMs = 1000;
+    await reason(person);
+    expect(asked).toHaveLength(3);
+  });
+
+  it('is of one model alone, and never a denial', async () => {
+    const { asked, cache, reason } = setUp();
+    const person = remembered();
+    expect(await reason(person)).toBe('passed');
+    expect(await reason(person, qwen)).toBe('model_forbidden');
+    expect(person.grant).toBeUndefined();
+    expect(await reason(person)).toBe('passed');
+    expect(await reason(person, qwen)).toBe('model_forbidden');
+    expect(asked).toHaveLength(2);
+    cache.forget(() => true);
+    await reason(person, qwen);
+    await reason(person);
+    expect(asked).toHaveLength(4);
+  });
+
+  it('is what is looked up where room gets short, so that others are pushed out before it', async () => {
+    const { asked, reason } = setUp([], { maxEntries: 3 });
+    const people = ['a', 'b', 'c', 'd'].map((username) =>
+      createKeepPrincipal([])({ ...alice, username, uid: username }),
+    );
+    const [first = alice, , , last = alice] = people;
+    for (const person of people.slice(0, 3)) await reason(person);
+    await reason(first);
+    await reason(last);
+    expect(asked).toHaveLength(4);
+    // Not the one that was asked for again.
+    await reason(first);
+    expect(asked).toHaveLength(4);
+    await reason(people[1] ?? alice);
+    expect(asked).toHaveLength(5);
   });
 });
