@@ -93,6 +93,8 @@ export function createCheckDoor(options: CheckDoorOptions): CheckDoor {
   });
   const answerCheck = createAnswerCheck({ profile, credentialHeaders, realm });
   const unreadable = answerCheck(denied('request_invalid', 'The request can not be read.'), []);
+  /** With the status that the proxy takes for a denial, whatever is configured there. */
+  const broken = answerCheck(denied('internal', 'The request could not be checked.'), []);
 
   function serveWith(record: RecordOutcome): Http1Server {
     const handle = createCheckHandler({
@@ -106,7 +108,7 @@ export function createCheckDoor(options: CheckDoorOptions): CheckDoor {
       limits: tuning,
       serve: (remoteAddress, answer) =>
         handle({ isTrusted: isTrusted(remoteAddress), address: remoteAddress ?? '' }, answer),
-      refusal: (status) => ({ ...unreadable, status }),
+      refusal: (status) => (status === 500 ? broken : { ...unreadable, status }),
       onError: (error) => options.onError(error, 'transport'),
     });
   }

@@ -23,7 +23,7 @@ export interface ConnectionOptions {
   readonly tick: () => number;
   /** Whether whoever is answered now should not come back on this connection. */
   readonly isLeaving: () => boolean;
-  /** To what is no request, or not in time, and where the receiver threw (500). */
+  /** To what is no request, or not in time (a status of RFC 9110 below 500), and where the receiver threw (500). */
   readonly refusal: (status: number) => Answer;
   /** Told of bugs: what the receiver threw. Must not throw. */
   readonly onError: (error: unknown) => void;

@@ -22,7 +22,7 @@ export interface Http1ServerOptions {
   readonly limits: Http1Limits;
   /** For each connection: who it is from (undefined on a Unix socket), and how to answer. */
   readonly serve: (remoteAddress: string | undefined, answer: Connection['answer']) => Receiver;
-  /** To what is no request, or not in time, and where the receiver threw (500). */
+  /** To what is no request, or not in time (a status of RFC 9110 below 500), and where the receiver threw (500). */
   readonly refusal: (status: number) => Answer;
   /** Told of bugs, and of connections that the system could not give. Must not throw. */
   readonly onError: (error: unknown) => void;
