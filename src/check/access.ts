@@ -60,9 +60,10 @@ export function createCheckAccess(options: AccessOptions): CheckAccess {
 
   function keepGrant(principal: Principal, model: Model, key: string): void {
     // Only where it is remembered itself; what is looked at once is not kept.
-    if (principal.askedAs === undefined) return;
+    const grant = principal.askedAs === undefined ? undefined : cache.keep(key);
+    if (grant === undefined) return;
     principal.grantedModel = model.id;
-    principal.grant = cache.keep(key);
+    principal.grant = grant;
   }
 
   return (principal, model, { source, deadlineAtMs }) => {

@@ -31,6 +31,8 @@ export function lookingCache<Yes extends object>(
     ...cache,
     recall,
     recallStale,
+    keep: () => undefined,
+    recallKept: () => undefined,
     ask(key, review) {
       const known = recall(key);
       if (known !== undefined) return known;

@@ -197,7 +197,7 @@ describe('a verdict that a remembered principal keeps at hand', () => {
     const person = remembered();
     expect(await reason(person)).toBe('passed');
     expect(await reason(person, qwen)).toBe('model_forbidden');
-    expect(person.grant).toBeUndefined();
+    expect(person.grantedModel).toBe('llm/llama');
     expect(await reason(person)).toBe('passed');
     expect(await reason(person, qwen)).toBe('model_forbidden');
     expect(asked).toHaveLength(2);
