@@ -1,4 +1,5 @@
 import type { CheckInput } from './check-input.ts';
+import { ownText } from '../own-text.ts';
 import { type Denied, denied } from './outcome.ts';
 import { createRecent } from './recent.ts';
 
@@ -72,7 +73,7 @@ function createReadFromPath(template: string): (input: CheckInput) => Model | De
     let model = models.get(path);
     if (model === undefined) {
       model = read(path);
-      if (path.length <= maxPathLength) models.set(path, model);
+      if (path.length <= maxPathLength) models.set(ownText(path), model);
     }
     return model;
   };
@@ -98,7 +99,9 @@ function modelOf(namespace: string | undefined, name: string | undefined): Model
   if (namespace === undefined || name === undefined) return unknown();
   if (neverNamespaces.has(namespace) || !label.test(namespace)) return unknown();
   if (name.length > 253 || !subdomain.test(name)) return unknown();
-  return { namespace, name, id: `${namespace}/${name}` };
+  // Principals remember it, and verdicts.
+  const id = ownText(`${namespace}/${name}`);
+  return { namespace: ownText(namespace), name: ownText(name), id };
 }
 
 function unknown(): Denied {

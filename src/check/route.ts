@@ -1,5 +1,6 @@
 import type { CheckInput } from './check-input.ts';
 import { maxPathLength, maxPaths, pathname } from './model.ts';
+import { ownText } from '../own-text.ts';
 import { type Denied, denied } from './outcome.ts';
 import { createRecent } from './recent.ts';
 
@@ -40,7 +41,7 @@ export function createReadRoute(options: RouteOptions): (input: CheckInput) => R
     let route = routes.get(path);
     if (route === undefined) {
       route = byPath(path);
-      if (path.length <= maxPathLength) routes.set(path, route);
+      if (path.length <= maxPathLength) routes.set(ownText(path), route);
     }
     if (route === 'ambiguous') return denied('path_invalid', 'The path can be read in more than one way.');
     const configured = input.contextExtensions.get('tiergate.class');

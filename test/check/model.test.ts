@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { createReadModel, type ModelOptions } from '../../src/check/model.ts';
 import { isDenied } from '../../src/check/outcome.ts';
+import { createReadRoute } from '../../src/check/route.ts';
 import { checkInput } from '../support/check-input.ts';
+import { heldBytes } from '../support/held-bytes.ts';
 
 const fromPath: ModelOptions = { from: 'path', template: '/{namespace}/{model}/', header: undefined };
 
@@ -63,4 +65,24 @@ describe('the model of a request', () => {
     expect(() => createReadModel({ ...fromPath, template: '/{model}/' })).toThrow(TypeError);
     expect(() => createReadModel({ ...fromPath, from: 'header' })).toThrow(TypeError);
   });
+});
+
+it('what is remembered of a path keeps nothing else of the request in memory', async () => {
+  const readModel = createReadModel({ from: 'path', template: '/{namespace}/{model}', header: undefined });
+  const route = createReadRoute({ public: [], identityOnly: [], cors: false });
+  const models: unknown[] = [];
+  const before = await heldBytes();
+  for (let at = 100; at < 300; at += 1) {
+    const path = Buffer.from(`/some-namespace/some-long-model-${at}/v1?${'q'.repeat(50_000)}`).toString();
+    const input = checkInput({ path });
+    expect(route(input)).toBe('model');
+    models.push(readModel(input));
+  }
+  // Of what is too long to be remembered by its path, principals remember the model.
+  for (let at = 100; at < 200; at += 1) {
+    const path = Buffer.from(`/some-namespace/another-model-${at}/${'p'.repeat(50_000)}`).toString();
+    models.push(readModel(checkInput({ path })));
+  }
+  expect((await heldBytes()) - before).toBeLessThan(2_000_000);
+  expect(models).toHaveLength(300);
 });

@@ -2,7 +2,8 @@ import { isIP } from 'node:net';
 import { forgedPrefixes, isForged } from '../../check/answer.ts';
 import type { CheckInput, MetadataScalar } from '../../check/check-input.ts';
 import { type Denied, denied } from '../../check/outcome.ts';
-import { ownText, type RequestHead } from '../http1/request-head.ts';
+import { ownText } from '../../own-text.ts';
+import type { RequestHead } from '../http1/request-head.ts';
 import type { CheckDoorProfile } from './profile.ts';
 
 export interface ReadRequestOptions {

@@ -56,14 +56,6 @@ export function readRequestHead(bytes: Buffer, start: number, end: number): Requ
   return { method, target, rawHeaders, framing, length: text.length };
 }
 
-/**
- * The same text by itself: what was cut out of a longer one keeps all of that in memory (V8), here the head with its token. The
- * copy of both together is what the result is cut out of then.
- */
-export function ownText(text: string): string {
-  return ` ${text}`.slice(1);
-}
-
 const cr = 0x0d;
 const zero = 0x30;
 
