@@ -2,13 +2,14 @@ import { Duplex } from 'node:stream';
 
 /**
  * Two ends of a connection in memory. As with a socket, what was written is the writer's memory again once it is taken, and a
- * side that does not read holds up the other.
+ * side that does not read holds up the other. The mark of Node's own sockets differs between its versions.
  */
-export function createSocketPair(): readonly [Duplex, Duplex] {
+export function createSocketPair(writableHighWaterMark?: number): readonly [Duplex, Duplex] {
   const ends: Duplex[] = [];
   const waiting: (() => void)[] = [() => undefined, () => undefined];
   const createEnd = (own: number, other: number) =>
     new Duplex({
+      ...(writableHighWaterMark !== undefined && { writableHighWaterMark }),
       read() {
         const proceed = waiting[other];
         waiting[other] = () => undefined;

@@ -55,7 +55,11 @@ function askAll(socket: Socket, request: string, requests: number): Promise<void
       else socket.write(request);
       asked += 1;
     }
-    socket.setTimeout(timeoutMs, () => socket.destroy(new Error('the door does not answer itself')));
+    const timer = setTimeout(() => socket.destroy(new Error('the door does not answer itself')), timeoutMs);
     socket.on('connect', ask).on('data', ask).on('error', reject);
+    socket.once('close', () => {
+      clearTimeout(timer);
+      reject(new Error('the door hung up on itself'));
+    });
   });
 }

@@ -29,9 +29,10 @@ export interface Answers {
   readonly written: () => number;
 }
 
-/** So much is gathered before it is written, and so much may wait for the peer. */
+/** So much is gathered before it is written. */
 const gatheredBytes = 16 * 1024;
-const unreadBytes = 16 * 1024;
+/** More may not wait for the peer: the high-water mark of the connections. */
+export const unreadBytes = 16 * 1024;
 /** Of requests that wait; then no further one is read. */
 const mostDueBytes = 256 * 1024;
 const exchangeBytes = 2048;
@@ -81,7 +82,8 @@ export function createAnswers({ socket, isLeaving }: AnswersOptions): Answers {
     areDue: () => due.length > 0,
     areTooManyDue: () => dueBytes > mostDueBytes,
     isOver: () => isOver,
-    isUnread: () => socket.writableLength > unreadBytes,
+    // As long as 'drain' is owed, and not by a mark of our own: nobody would tell us that it is passed.
+    isUnread: () => socket.writableNeedDrain,
     written: () => handed - socket.writableLength,
   };
 }

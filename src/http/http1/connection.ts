@@ -218,6 +218,7 @@ export function createConnection(
       const waiting = socket.writableLength;
       if (watch.isUnreadTooLong(answers.written(), waiting)) socket.destroy();
       else if (isEnded && waiting === 0 && watch.isTooLong('ended')) socket.destroy();
+      if (held !== undefined) settle();
       // Else it is the peer that waits.
       if (isOver || held !== undefined) return;
       if (isAmidRequest() || isFresh) {

@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Answer } from './answer.ts';
+import { unreadBytes } from './answers.ts';
 import { type Connection, type ConnectionOptions, createConnection } from './connection.ts';
 import type { Receiver } from './exchange.ts';
 
@@ -71,6 +72,8 @@ export function createHttp1Server(options: Http1ServerOptions): Http1Server {
     {
       // A peer that has said all still gets its answers.
       allowHalfOpen: true,
+      // Said, since Node's own differs between its versions.
+      highWaterMark: unreadBytes,
       noDelay: true,
       // Of TCP: for peers that are gone without a word.
       keepAlive: true,

@@ -51,12 +51,15 @@ it('large bodies that wait for answers hold up more of them', async () => {
 describe('who does not read its answers', () => {
   const answer = 'x'.repeat(1000);
 
-  it('is not read from either, until it does', async () => {
-    const opened = openConnection({ onRequest: (asked) => asked.answer(answer) });
+  it.each([4, 16, 64, 256])('is not read from either, until it does, with a mark of %i KiB', async (kib) => {
+    const opened = openConnection({
+      onRequest: (asked) => asked.answer(answer),
+      writableHighWaterMark: kib * 1024,
+    });
     opened.client.pause();
     await sendAll(opened, get('/a').repeat(5000));
     const served = opened.asked.length;
-    expect(served).toBeLessThan(200);
+    expect(served).toBeLessThan(200 + kib * 2);
     await opened.pass(times.unread - 1);
     opened.client.resume();
     for (let turns = 0; turns < 2000 && opened.asked.length < 5000; turns += 1) await nextTurn();

@@ -36,6 +36,8 @@ export interface OpenOptions {
   readonly maxHeaderBytes?: number;
   readonly maxBodyBytes?: number;
   readonly wantsBody?: boolean;
+  /** Of both ends. Default: Node's. */
+  readonly writableHighWaterMark?: number;
   /** Default: answered at once, with its target. */
   readonly onRequest?: (asked: Asked) => void;
 }
@@ -56,7 +58,7 @@ export function textAnswer(body: string, status = 200): Answer {
 export function openConnection(options: OpenOptions = {}): OpenConnection {
   const { maxHeaderBytes = 65_536, maxBodyBytes = 100_000, wantsBody = true } = options;
   const { onRequest = ({ exchange, answer }) => answer(exchange.head.target) } = options;
-  const [server, client] = createSocketPair();
+  const [server, client] = createSocketPair(options.writableHighWaterMark);
   const asked: Asked[] = [];
   const bugs: unknown[] = [];
   let heard = '';
