@@ -3,7 +3,7 @@ import { bindListener, type SocketAccess } from '../../bind-listener.ts';
 import type { Check } from '../../check/check.ts';
 import { denied } from '../../check/outcome.ts';
 import { createNetworks } from '../../networks.ts';
-import { createHttp1Server, type Http1Server } from '../http1/server.ts';
+import { createHttp1Server, type Http1Limits, type Http1Server } from '../http1/server.ts';
 import { createAnswerCheck } from './answer.ts';
 import { createCheckHandler, type RecordOutcome } from './handler.ts';
 import type { CheckDoorProfile } from './profile.ts';
@@ -33,31 +33,21 @@ export interface CheckDoorOptions {
   readonly tuning?: Partial<CheckDoorTuning>;
 }
 
-export interface CheckDoorTuning {
-  /** Request line and headers together, in bytes. Default 64 KiB, above the 60 KiB that Envoy takes of its clients. */
-  readonly maxHeaderBytes: number;
-  /** Default 4 MiB, as of a gRPC message. */
-  readonly maxBodyBytes: number;
-  /** For the headers of a request, in milliseconds. Default 10 000. */
-  readonly headersTimeoutMs: number;
-  /** For a request as a whole, in milliseconds. Default 15 000. */
-  readonly requestTimeoutMs: number;
-  /**
-   * Quiet time after which a connection is closed, in milliseconds. Default a minute more than the hour for which Envoy
-   * keeps one: a proxy that writes on a connection which is just being closed has lost its request.
-   */
-  readonly keepAliveMs: number;
-  /** More are turned away at once. Default 10 000. */
-  readonly maxConnections: number;
-  /** Requests that the door makes of itself before it is started. Default 100; 0 for none. */
+/** Each has its default in `defaultTuning`. */
+export interface CheckDoorTuning extends Http1Limits {
+  /** Requests that the door makes of itself before it is started; 0 for none. */
   readonly warmUpRequests: number;
 }
 
 const defaultTuning: CheckDoorTuning = {
+  // Above the 60 KiB that Envoy takes of its clients.
   maxHeaderBytes: 64 * 1024,
+  // As of a gRPC message.
   maxBodyBytes: 4 * 1024 * 1024,
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 15_000,
+  // A minute more than the hour for which Envoy keeps a connection: a proxy that writes on one which is just being closed has
+  // lost its request.
   keepAliveMs: 3_660_000,
   maxConnections: 10_000,
   warmUpRequests: 100,
